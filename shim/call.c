@@ -1,0 +1,235 @@
+/*
+ * call.c: the full path around a real call. A gate slot that does not take the
+ * short way comes here with the words of the call; see gate/ARCH.S.
+ *
+ * Nothing here holds a lock across a call into the module, except, for a
+ * module that cannot lock, the one that lets one call in at a time.
+ */
+#include <stdio.h>
+
+#include "gate.h"
+#include "handles.h"
+#include "journal.h"
+#include "lists.h"
+#include "process.h"
+
+struct call {
+	struct list *list;
+	struct view *view;
+	struct module *module;
+	unsigned function;
+	const void *caller;
+	uintptr_t word[CALL_PARAMETERS];
+};
+
+/*
+ * One call at a time into a module that cannot lock. A call that the module
+ * makes itself, on the same thread, is let through. C_WaitForSlotEvent may
+ * block and is not kept waiting nor keeps others waiting.
+ */
+static void serial_enter(struct module *m)
+{
+	struct life *life = m->life;
+	if (atomic_load(&life->serialised_held) && pthread_equal(life->serialised_owner, pthread_self())) {
+		life->serialised_depth++;
+		return;
+	}
+	pthread_mutex_lock(&life->serialised);
+	life->serialised_owner = pthread_self();
+	atomic_store(&life->serialised_held, true);
+	life->serialised_depth = 1;
+}
+
+static void serial_leave(struct module *m)
+{
+	struct life *life = m->life;
+	if (--life->serialised_depth > 0)
+		return;
+	atomic_store(&life->serialised_held, false);
+	pthread_mutex_unlock(&life->serialised);
+}
+
+/* The module's own function with the consumer's words. REENTRANT: no lock held, or `serialised`. */
+static CK_RV real_call(struct call *call)
+{
+	void *target = lists_target(call->list, call->function);
+	unsigned parameters = calls[call->function].parameters;
+	bool serialise = atomic_load(&call->module->serialise) && call->function != CALL_C_WaitForSlotEvent;
+	if (!serialise)
+		return calls_invoke(target, parameters, call->word);
+	unsigned process = process_generation();
+	serial_enter(call->module);
+	CK_RV rv = calls_invoke(target, parameters, call->word);
+	process_enter();
+	if (process == process_generation()) /* else the module forked, and this child holds nothing */
+		serial_leave(call->module);
+	return rv;
+}
+
+/* Any call between C_Initialize and C_Finalize. */
+static CK_RV plain(struct call *call)
+{
+	CK_RV rv = module_enter(call->view);
+	return rv == CKR_OK ? real_call(call) : rv;
+}
+
+static CK_RV on_C_Initialize(struct call *call)
+{
+	CK_RV rv = module_initialise(call->view, call->list, (CK_VOID_PTR)call->word[0]);
+	journal_call(call->view, call->function, rv, NULL);
+	return rv;
+}
+
+static CK_RV on_C_Finalize(struct call *call)
+{
+	CK_RV rv = module_finalise(call->view, (CK_VOID_PTR)call->word[0]);
+	journal_call(call->view, call->function, rv,
+		     rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL);
+	return rv;
+}
+
+static CK_RV on_C_GetFunctionList(struct call *call)
+{
+	return lists_get_function_list(call->list, call->caller, (CK_FUNCTION_LIST_PTR_PTR)call->word[0]);
+}
+
+static CK_RV on_C_GetInterface(struct call *call)
+{
+	return lists_get_interface(call->list, call->caller, call->word);
+}
+
+static CK_RV on_C_GetInterfaceList(struct call *call)
+{
+	return lists_get_interface_list(call->list, call->caller, call->word);
+}
+
+static CK_RV on_C_OpenSession(struct call *call)
+{
+	CK_RV rv = plain(call);
+	CK_SESSION_HANDLE_PTR phSession = (CK_SESSION_HANDLE_PTR)call->word[4];
+	if (rv == CKR_OK && phSession)
+		handles_add(call->view, *phSession, call->word[0]);
+	return rv;
+}
+
+/*
+ * The number may be given out again the moment the module has closed it, so it
+ * is forgotten before, and put back if the session lives on.
+ */
+static CK_RV on_C_CloseSession(struct call *call)
+{
+	CK_RV rv = module_enter(call->view);
+	if (rv != CKR_OK)
+		return rv;
+	CK_SLOT_ID slot = 0;
+	struct view *owner = handles_take(call->module, call->word[0], &slot);
+	rv = real_call(call);
+	if (owner && rv != CKR_OK && rv != CKR_SESSION_HANDLE_INVALID && rv != CKR_SESSION_CLOSED)
+		handles_add(owner, call->word[0], slot);
+	return rv;
+}
+
+/*
+ * The caller's own sessions, one by one (contract D1). What the module would
+ * say of the slot itself is asked for where there are none.
+ */
+static CK_RV on_C_CloseAllSessions(struct call *call)
+{
+	CK_RV rv = module_enter(call->view);
+	if (rv != CKR_OK)
+		return rv;
+	CK_SLOT_ID slot = call->word[0];
+	struct session *sessions = handles_take_all(call->view, &slot);
+	if (!sessions) {
+		CK_SLOT_INFO info;
+		struct call ask = *call;
+		ask.function = CALL_C_GetSlotInfo;
+		ask.word[1] = (uintptr_t)&info;
+		rv = real_call(&ask);
+		return rv == CKR_FUNCTION_NOT_SUPPORTED ? CKR_OK : rv;
+	}
+	CK_RV first = CKR_OK;
+	struct call close = *call;
+	close.function = CALL_C_CloseSession;
+	while (handles_next(&sessions, &close.word[0])) {
+		rv = real_call(&close);
+		if (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED)
+			continue;
+		handles_add(call->view, close.word[0], slot);
+		if (first == CKR_OK)
+			first = rv;
+	}
+	return first;
+}
+
+/* C_Login, C_LoginUser, C_Logout: the standard's, per process and token; only told. */
+static CK_RV on_login(struct call *call)
+{
+	CK_RV rv = plain(call);
+	char detail[64];
+	if (call->function == CALL_C_Logout)
+		snprintf(detail, sizeof detail, "session=%lu", (unsigned long)call->word[0]);
+	else
+		snprintf(detail, sizeof detail, "session=%lu user=%lu", (unsigned long)call->word[0],
+			 (unsigned long)call->word[1]);
+	journal_call(call->view, call->function, rv, detail);
+	return rv;
+}
+
+/* What a call is, beside plain; NULL: plain. */
+static CK_RV (*const special[CALLS])(struct call *) = {
+	[CALL_C_Initialize] = on_C_Initialize,
+	[CALL_C_Finalize] = on_C_Finalize,
+	[CALL_C_GetFunctionList] = on_C_GetFunctionList,
+	[CALL_C_GetInterface] = on_C_GetInterface,
+	[CALL_C_GetInterfaceList] = on_C_GetInterfaceList,
+	[CALL_C_OpenSession] = on_C_OpenSession,
+	[CALL_C_CloseSession] = on_C_CloseSession,
+	[CALL_C_CloseAllSessions] = on_C_CloseAllSessions,
+	[CALL_C_Login] = on_login,
+	[CALL_C_LoginUser] = on_login,
+	[CALL_C_Logout] = on_login,
+};
+
+static bool is_getter(unsigned function)
+{
+	return function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
+	       function == CALL_C_GetInterfaceList;
+}
+
+static bool is_life_cycle(unsigned function)
+{
+	return function == CALL_C_Initialize || function == CALL_C_Finalize || function == CALL_C_Login ||
+	       function == CALL_C_LoginUser || function == CALL_C_Logout;
+}
+
+/* mode = observe: the module's own answer, whatever it is, and a line about it. */
+static CK_RV observe(struct call *call)
+{
+	void *target = lists_target(call->list, call->function);
+	CK_RV rv = calls_invoke(target, calls[call->function].parameters, call->word); /* REENTRANT: no lock held */
+	process_enter();
+	module_refresh(call->view);
+	if (is_life_cycle(call->function))
+		journal_call(call->view, call->function, rv, NULL);
+	return rv;
+}
+
+CK_RV p11shim_call(unsigned index, const struct gate_frame *frame);
+
+CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)
+{
+	struct call call = {
+		.list = lists_at(index / CALLS),
+		.function = index % CALLS,
+		.caller = frame->caller,
+	};
+	call.view = call.list->view;
+	call.module = call.view->module;
+	for (unsigned i = 0; i < calls[call.function].parameters; i++)
+		call.word[i] = gate_word(frame, i);
+	process_enter();
+	if (call.module->settings.observe && !is_getter(call.function))
+		return observe(&call);
+	return special[call.function] ? special[call.function](&call) : plain(&call);
+}

@@ -1,0 +1,45 @@
+/*
+ * calls.h: calls.def as tables: the number, name and parameters of every C_*
+ * function. Read-only, no locks.
+ */
+#ifndef P11SHIM_CALLS_H
+#define P11SHIM_CALLS_H
+
+#include "common.h"
+#include "pkcs11.h"
+
+/* CALL_C_Initialize and so on: position in the function lists, from 0. */
+enum {
+#define CALL(name, ...) CALL_##name,
+#include "calls.def"
+	CALLS
+};
+
+/* How many functions each list has: CK_FUNCTION_LIST, _3_0, _3_2. */
+enum { CALLS_2_40 = CALL_C_GetInterfaceList, CALLS_3_0 = CALL_C_EncapsulateKey, CALLS_3_2 = CALLS };
+
+#define CALL_PARAMETERS 10 /* the longest parameter list: C_UnwrapKeyAuthenticated */
+
+/* Names lie in the tables themselves: a pointer would cost a relocation at every start. */
+struct call_description {
+	char name[31];
+	unsigned char parameters;
+};
+
+extern const struct call_description calls[CALLS];
+
+/* The number of the function with that name, or -1. Allocates nothing. */
+int calls_find(const char *name);
+
+/* The standard's name of a return value, or NULL. */
+const char *calls_return_name(CK_RV rv);
+
+/*
+ * Calls function with the first `parameters` words of args. Every parameter of
+ * every PKCS #11 function is one machine word in the calling conventions of
+ * x86-64, i386 and aarch64 (CK_BBOOL, the only narrower one, is read from the
+ * low byte), so words are enough to pass any of them on.
+ */
+CK_RV calls_invoke(void *function, unsigned parameters, const uintptr_t *args);
+
+#endif

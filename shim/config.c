@@ -1,0 +1,388 @@
+/*
+ * config.c: see config.h. Files are read by inih, tables kept by uthash, globs
+ * matched by fnmatch.
+ *
+ * Every line that applies becomes a `setting` in one list, in reading order, so
+ * that the last one that matches wins and each still knows file and line. The
+ * list is made by whoever comes first and published by one compare-and-swap;
+ * of two threads that race, the loser drops its own. No lock is held.
+ *
+ * A mistake is written to the journal with file and line; that line alone is
+ * lost.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include <utlist.h>
+
+#include "config.h"
+#include "journal.h"
+
+enum key { MODULES_KEY, EXCLUDE, MODE, ALREADY, FORK, AT_EXIT, SERIALIZE, DEEPBIND, LOG, DISABLE, KEYS };
+
+/* Every key: its name, the values it takes (none: any text), where it may stand. */
+static const struct key_description {
+	char name[10];
+	char values[5][9];
+	bool global; /* concerns the process: only in section [*] */
+} keys[KEYS] = {
+	[MODULES_KEY] = {"modules", {""}, true},
+	[EXCLUDE] = {"exclude", {"no", "yes"}, false},
+	[MODE] = {"mode", {"normal", "observe"}, false},
+	[ALREADY] = {"already", {"hide", "report"}, false},
+	[FORK] = {"fork", {"auto", "reset", "strict", "off"}, false},
+	[AT_EXIT] = {"at-exit", {"auto", "forward", "retire", "finalize"}, false},
+	[SERIALIZE] = {"serialize", {"auto", "yes", "no"}, false},
+	[DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
+	[LOG] = {"log", {""}, true},
+	[DISABLE] = {"disable", {"0", "1"}, true},
+};
+
+struct setting {
+	char *section, *value;
+	enum key key;
+	struct setting *prev, *next;
+};
+
+struct named_key {
+	const char *name;
+	enum key key;
+	UT_hash_handle hh;
+};
+
+struct settings_list {
+	struct setting *first;
+	struct named_key *by_name;
+	struct named_key names[KEYS];
+};
+
+/* One source being read; line counts what inih has asked for. */
+struct source {
+	struct settings_list *list;
+	const char *name;
+	FILE *file;
+	const char *text, *end;
+	int line;
+	bool continued;
+};
+
+static _Atomic(struct settings_list *) settings;
+
+extern const char p11shim_builtin_settings[], p11shim_builtin_settings_end[];
+
+static void complain(const struct source *source, const char *what, const char *about)
+{
+	journal_note("settings", "%s:%d: %s: %s", source->name, source->line, what, about);
+}
+
+static int value_number(enum key key, const char *value)
+{
+	for (int i = 0; i < (int)COUNT(keys[key].values) && keys[key].values[i][0]; i++)
+		if (strcmp(keys[key].values[i], value) == 0)
+			return i;
+	return -1;
+}
+
+static void add(struct source *source, const char *section, enum key key, const char *value)
+{
+	if (keys[key].values[0][0] && value_number(key, value) < 0) {
+		complain(source, "not a value of this key", value);
+		return;
+	}
+	if (keys[key].global && strcmp(section, "*") != 0) {
+		complain(source, "only allowed in section [*]", keys[key].name);
+		return;
+	}
+	struct setting *s = calloc(1, sizeof *s);
+	if (s) {
+		s->section = strdup(section);
+		s->value = strdup(value);
+		s->key = key;
+		if (s->section && s->value) {
+			DL_APPEND(source->list->first, s);
+			return;
+		}
+		free(s->section);
+		free(s->value);
+		free(s);
+	}
+	complain(source, "out of memory", keys[key].name);
+}
+
+static int on_setting(void *user, const char *section, const char *name, const char *value)
+{
+	struct source *source = user;
+	struct named_key *found = NULL;
+	HASH_FIND_STR(source->list->by_name, name, found);
+	if (!found)
+		complain(source, "no such key", name);
+	else if (!section[0])
+		complain(source, "before any section", name);
+	else
+		add(source, section, found->key, value);
+	return 1;
+}
+
+/* fgets for inih, over a file or a text; counts lines, refuses those that inih would cut. */
+static char *read_line(char *buffer, int size, void *stream)
+{
+	struct source *source = stream;
+	int n = 0;
+	bool overlong = false;
+	for (;;) {
+		int c = source->file	       ? getc(source->file)
+			: source->text < source->end ? (unsigned char)*source->text++
+						     : EOF;
+		if (c == EOF && n == 0 && !overlong)
+			return NULL;
+		if (c == EOF || c == '\n')
+			break;
+		if (c == '\0')
+			c = ' ';
+		if (n < size - 2)
+			buffer[n++] = (char)c;
+		else
+			overlong = true;
+	}
+	source->line++;
+	if (overlong) {
+		complain(source, "line too long", "ignored");
+		n = 0;
+	}
+	buffer[n++] = '\n';
+	buffer[n] = '\0';
+	return buffer;
+}
+
+static void read_source(struct source *source)
+{
+	source->line = 0;
+	int wrong = ini_parse_stream(read_line, source, on_setting, source);
+	if (wrong > 0) {
+		source->line = wrong;
+		complain(source, "neither [section] nor key = value", "ignored");
+	}
+}
+
+static void read_text(struct settings_list *list, const char *name, const char *text, const char *end)
+{
+	struct source source = {.list = list, .name = name, .text = text, .end = end};
+	read_source(&source);
+}
+
+/* A file that is not there is no mistake, unless somebody named it. */
+static void read_file(struct settings_list *list, const char *path, bool named)
+{
+	struct source source = {.list = list, .name = path};
+	source.file = fopen(path, "re");
+	if (source.file) {
+		read_source(&source);
+		fclose(source.file);
+	} else if (named || (errno != ENOENT && errno != ENOTDIR)) {
+		complain(&source, "cannot be read", strerror(errno));
+	}
+}
+
+static void read_user_file(struct settings_list *list)
+{
+	char path[4096];
+	const char *home = getenv("XDG_CONFIG_HOME");
+	const char *format = "%s/p11shim/p11shim.conf";
+	if (!home || home[0] != '/') {
+		home = getenv("HOME");
+		format = "%s/.config/p11shim/p11shim.conf";
+	}
+	if (home && home[0] == '/' && snprintf(path, sizeof path, format, home) < (int)sizeof path)
+		read_file(list, path, false);
+}
+
+static void variable_name(char *name, size_t size, enum key key)
+{
+	snprintf(name, size, "P11SHIM_%.*s", (int)sizeof keys[key].name, keys[key].name);
+	for (char *c = name; *c; c++)
+		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+}
+
+static void read_variables(struct settings_list *list)
+{
+	for (int key = 0; key < KEYS; key++) {
+		char name[64];
+		variable_name(name, sizeof name, key);
+		const char *value = getenv(name);
+		struct source source = {.list = list, .name = name};
+		if (value && value[0])
+			add(&source, "*", key, value);
+	}
+}
+
+static const char *last_value(const struct settings_list *list, enum key key)
+{
+	const struct setting *s;
+	const char *value = NULL;
+	DL_FOREACH(list->first, s)
+		if (s->key == key)
+			value = s->value;
+	return value;
+}
+
+/*
+ * The log first, so that mistakes in what is read later can be told: what names
+ * it in files is found by a first reading that has nowhere to complain to.
+ */
+static void read_all(struct settings_list *list)
+{
+	read_text(list, "built-in", p11shim_builtin_settings, p11shim_builtin_settings_end);
+	read_file(list, "/etc/p11shim/p11shim.conf", false);
+	if (getauxval(AT_SECURE))
+		return;
+	read_user_file(list);
+	const char *named = getenv("P11SHIM_CONFIG");
+	if (named && named[0])
+		read_file(list, named, true);
+	read_variables(list);
+}
+
+static void drop(struct settings_list *list)
+{
+	struct setting *s, *next;
+	DL_FOREACH_SAFE(list->first, s, next)
+	{
+		free(s->section);
+		free(s->value);
+		free(s);
+	}
+	HASH_CLEAR(hh, list->by_name);
+	free(list);
+}
+
+static struct settings_list *make(void)
+{
+	struct settings_list *list = calloc(1, sizeof *list);
+	if (!list)
+		return NULL;
+	for (int key = 0; key < KEYS; key++) {
+		struct named_key *n = &list->names[key];
+		*n = (struct named_key){.name = keys[key].name, .key = key};
+		HASH_ADD_KEYPTR(hh, list->by_name, n->name, strlen(n->name), n);
+	}
+	read_all(list);
+	return list;
+}
+
+static const struct settings_list *get(void)
+{
+	struct settings_list *list = atomic_load_explicit(&settings, memory_order_acquire);
+	if (list)
+		return list;
+	int error = errno;
+	struct settings_list *mine = make();
+	errno = error;
+	if (!mine)
+		return NULL;
+	if (!atomic_compare_exchange_strong(&settings, &list, mine)) {
+		drop(mine);
+		return list;
+	}
+	const char *log = last_value(mine, LOG);
+	if (log && strcmp(log, "none") != 0) {
+		journal_start(log);
+		struct settings_list *again = make(); /* mistakes can be told now */
+		if (again)
+			drop(again);
+	}
+	return mine;
+}
+
+static int global_value(enum key key)
+{
+	const struct settings_list *list = get();
+	const char *value = list ? last_value(list, key) : NULL;
+	return value ? value_number(key, value) : 0;
+}
+
+bool config_disabled(void)
+{
+	return global_value(DISABLE) > 0;
+}
+
+bool config_strip_deepbind(void)
+{
+	return global_value(DEEPBIND) > 0;
+}
+
+/* A module by three names: file name, path as loaded, path without symbolic links. */
+struct names {
+	const char *path, *file;
+	char *resolved;
+};
+
+static const char *file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+static bool matches(const char *pattern, const struct names *names)
+{
+	return fnmatch(pattern, names->file, 0) == 0 || fnmatch(pattern, names->path, 0) == 0 ||
+	       (names->resolved && (fnmatch(pattern, names->resolved, 0) == 0 ||
+				    fnmatch(pattern, file_name(names->resolved), 0) == 0));
+}
+
+/* modules = any | known | patterns: is the module among them? */
+static bool listed(const struct settings_list *list, const char *modules, const struct names *names)
+{
+	if (strcmp(modules, "any") == 0)
+		return true;
+	if (strcmp(modules, "known") == 0) {
+		const struct setting *s;
+		DL_FOREACH(list->first, s)
+			if (strcmp(s->section, "*") != 0 && matches(s->section, names))
+				return true;
+		return false;
+	}
+	char *copy = strdup(modules), *rest = copy, *pattern;
+	bool found = false;
+	while (copy && !found && (pattern = strtok_r(rest, ", \t", &rest)))
+		found = matches(pattern, names);
+	free(copy);
+	return found;
+}
+
+struct settings config_of_module(const char *path)
+{
+	struct settings result = {.in_scope = true};
+	const struct settings_list *list = get();
+	if (!list)
+		return result;
+	struct names names = {path, file_name(path), realpath(path, NULL)};
+	const char *value[KEYS] = {NULL};
+	bool excluded = false;
+	const struct setting *s;
+	DL_FOREACH(list->first, s)
+	{
+		if (!matches(s->section, &names))
+			continue;
+		value[s->key] = s->value;
+		if (s->key == EXCLUDE && value_number(EXCLUDE, s->value) == 1)
+			excluded = true; /* an exclude always wins */
+	}
+#define NUMBER(key) (value[key] ? value_number(key, value[key]) : 0)
+	result.in_scope = !excluded && (!value[MODULES_KEY] || listed(list, value[MODULES_KEY], &names));
+	result.observe = NUMBER(MODE) == 1;
+	result.already_report = NUMBER(ALREADY) == 1;
+	result.fork = NUMBER(FORK);
+	result.at_exit = NUMBER(AT_EXIT);
+	result.serialize = NUMBER(SERIALIZE);
+	free(names.resolved);
+	return result;
+}

@@ -1,0 +1,21 @@
+/*
+ * limits.h: sizes of the fixed tables, for C and for the assembly of the gate.
+ * All of them lie in .bss: what is not used costs address space only.
+ */
+#ifndef P11SHIM_LIMITS_H
+#define P11SHIM_LIMITS_H
+
+#define GATE_LISTS 128 /* function lists that can be handed out (contract B1, B5) */
+#define MODULES 32     /* modules; each needs one list for itself */
+#define SHARED_LISTS 8 /* kept for consumers that come when the others are used up */
+#define VIEWS 128      /* views, the modules' shared ones included */
+
+#if defined __aarch64__
+#define GATE_STRIDE 64        /* bytes of one gate slot */
+#define FORGOTTEN_PAGE 65536  /* the largest page size of the architecture */
+#else
+#define GATE_STRIDE 32
+#define FORGOTTEN_PAGE 4096
+#endif
+
+#endif

@@ -1,0 +1,677 @@
+/*
+ * module.c: one module's life in this process.
+ *
+ *            first C_Initialize                      CKR_OK
+ *   DOWN ----------------------> BUSY, initialising ---------> UP
+ *    ^  <------------------------------ any error              |
+ *    |                                                         | last reference
+ *    +------ CKR_OK ------ BUSY, finalising <------------------+
+ *
+ * life.lock guards the state and the counts of the module's views. It is held
+ * for a few instructions, never across a call into the module or into dl*.
+ * What keeps two threads out of the real C_Initialize and C_Finalize is the
+ * state BUSY, whose owner alone leaves it; others wait for `changed`. So the
+ * decision to initialise or finalise and the call are one step, as seen from
+ * outside (contract C2), and yet no lock is held in the module.
+ *
+ * One thread never waits for itself: a module that, inside C_Initialize, calls
+ * itself back through the shim is found to be the owner and let through (C7).
+ *
+ * references counts the views that have the module initialised, and each
+ * thread that is just leaving it (module_finalise). UP with references > 0 is
+ * never left, so a thread with a reference may call into the module without
+ * any lock.
+ *
+ * A module is held in memory from before its real initialise until after its
+ * real finalise (C9). Taking and dropping the hold calls the dynamic linker,
+ * so both are done with no lock and in no BUSY state: a thread that is inside a
+ * constructor, with the linker's lock, may be waiting for us.
+ *
+ * Fork. `struct life` is forgotten memory (process.h): in a child every module
+ * is DOWN and `adopted` is off. The first to take the lock there works out
+ * what the parent had from the counts of the views, each a single word that is
+ * written when the real call is over: a count above zero means that the module
+ * was up. Such views are `inherited`; the first call that needs the module
+ * brings it up again with the arguments that it had in the parent (F2, F3). A
+ * fork inside the real C_Initialize, by the module itself, copies the thread
+ * that is BUSY; when that copy comes back out of the module it finds another
+ * process number, and finishes what it began for the child alone.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "calls.h"
+#include "gate.h"
+#include "handles.h"
+#include "journal.h"
+#include "lists.h"
+#include "module.h"
+#include "view.h"
+
+static struct module modules[MODULES];
+_Atomic(unsigned) modules_made;
+
+extern int __cxa_atexit(void (*)(void *), void *, void *);
+
+static void at_exit_of_module(void *module);
+
+/* ---- which modules there are */
+
+static struct module *find(const struct object *object, bool gone)
+{
+	unsigned made = atomic_load_explicit(&modules_made, memory_order_acquire);
+	for (unsigned i = 0; i < made; i++) {
+		struct module *m = &modules[i];
+		if (atomic_load(&m->gone) != gone)
+			continue;
+		if (gone ? scope_same_file(&m->object, object) : scope_same_instance(&m->object, object))
+			return m;
+	}
+	return NULL;
+}
+
+/* What a loaded instance is like; found out with no lock held. */
+struct traits {
+	struct object object;
+	char *path; /* allocated */
+	struct settings settings;
+	unsigned long long unloads;
+	bool exit_handlers, destructors;
+};
+
+static void put_traits(struct module *m, struct traits *traits)
+{
+	char *path = m->path ? m->path : traits->path; /* a path once given out stays */
+	if (path == traits->path)
+		traits->path = NULL;
+	m->object = traits->object;
+	m->object.path = m->path = path;
+	m->unloads = traits->unloads;
+	m->exit_handlers = traits->exit_handlers;
+	m->destructors = traits->destructors;
+}
+
+static struct module *make_inlock(struct traits *traits)
+{
+	unsigned made = atomic_load(&modules_made);
+	if (made >= MODULES)
+		return NULL;
+	struct module *m = &modules[made];
+	memset(m, 0, sizeof *m);
+	put_traits(m, traits);
+	const char *slash = strrchr(m->path, '/');
+	snprintf(m->name, sizeof m->name, "%s", slash ? slash + 1 : m->path[0] ? m->path : "program");
+	m->settings = traits->settings;
+	m->serialise = m->settings.serialize == SERIALIZE_YES;
+	m->life = &p11shim_forgotten.state.life[made];
+	m->shared = view_make_shared_inlock(m);
+	m->own = lists_make_own_inlock(m->shared);
+	atomic_store_explicit(&modules_made, made + 1, memory_order_release);
+	return m;
+}
+
+/*
+ * A module that was unloaded is loaded again, perhaps elsewhere: its views and
+ * their lists serve again. Nobody has it initialised, else it had not gone.
+ */
+static void revive_inlock(struct module *m, struct traits *traits)
+{
+	put_traits(m, traits);
+	lists_disown_inlock(m);
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == m)
+			views[i].finalised = false;
+	atomic_store(&m->gone, false);
+}
+
+struct module *module_of(const struct object *object)
+{
+	struct module *m = find(object, false);
+	if (m)
+		return m;
+	struct traits traits = {
+		.object = *object,
+		.path = strdup(object->path),
+		.settings = config_of_module(object->path),
+		.unloads = scope_unloads(),
+		.exit_handlers = scope_has_exit_handlers(object),
+		.destructors = scope_has_destructors(object),
+	};
+	bool is_new = false;
+	if (traits.path && traits.settings.in_scope) {
+		pthread_mutex_lock(&p11shim_forgotten.state.registry);
+		m = find(object, false); /* another thread may have been here first */
+		if (!m) {
+			is_new = true;
+			m = find(object, true);
+			if (m)
+				revive_inlock(m, &traits);
+			else
+				m = make_inlock(&traits);
+		}
+		pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+		if (!m)
+			journal_note("no room", "for another module: %s is left alone", object->path);
+	}
+	free(traits.path);
+	if (m && is_new) {
+		/* New at every load: between the exit handlers of consumers and the module's own. */
+		if (m->settings.at_exit != AT_EXIT_FORWARD)
+			__cxa_atexit(at_exit_of_module, m, NULL);
+		journal_module(m, "load", "%s", m->path);
+	}
+	return m;
+}
+
+void modules_notice_unloads(void)
+{
+	unsigned long long unloads = scope_unloads();
+	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
+		struct module *m = &modules[i];
+		if (atomic_load(&m->hold) || m->unloads == unloads || atomic_load(&m->gone))
+			continue;
+		if (scope_still_there(&m->object)) {
+			m->unloads = unloads;
+		} else {
+			atomic_store(&m->gone, true);
+			journal_module(m, "unload", "%s", m->path);
+		}
+	}
+}
+
+/* ---- waiting, counting */
+
+static bool mine_inlock(const struct life *life)
+{
+	return life->state == LIFE_BUSY && pthread_equal(life->owner, pthread_self());
+}
+
+static void view_refresh_inlock(struct view *view)
+{
+	const struct module *m = view->module;
+	bool on = m->settings.observe || (m->life->state == LIFE_UP && view->count > 0 && !m->serialise);
+	view_live_inlock(view, on && !m->retired);
+}
+
+void module_refresh(struct view *view)
+{
+	struct life *life = view->module->life;
+	pthread_mutex_lock(&life->lock);
+	view_refresh_inlock(view);
+	pthread_mutex_unlock(&life->lock);
+}
+
+/*
+ * First thing after taking the lock. In the process that began, all counts are
+ * zero and this does nothing.
+ */
+static void adopt_inlock(struct module *m)
+{
+	struct life *life = m->life;
+	if (life->adopted)
+		return;
+	life->adopted = true;
+	handles_adopt(m);
+	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
+		struct view *view = &views[i];
+		if (view->module != m)
+			continue;
+		view->nested = 0;
+		view->inherited = view->count > 0;
+		life->references += view->inherited;
+	}
+	if (life->references > 0 && m->settings.fork == FORK_OFF)
+		life->state = LIFE_UP;
+}
+
+static void count_inlock(struct view *view, unsigned count)
+{
+	struct life *life = view->module->life;
+	if (view->count == 0)
+		life->references++; /* matched in release_inlock() */
+	view->count = count;
+	view->inherited = false;
+	view->finalised = false;
+	view_refresh_inlock(view);
+}
+
+static void release_inlock(struct view *view)
+{
+	view->module->life->references--; /* matches count_inlock() */
+	view->count = 0;
+	view->inherited = false;
+	view->finalised = true;
+	view_refresh_inlock(view);
+}
+
+static void begin_inlock(struct life *life, bool initialising)
+{
+	life->state = LIFE_BUSY;
+	life->initialising = initialising;
+	life->owner = pthread_self();
+	life->attempt += initialising;
+}
+
+static void end_inlock(struct life *life, unsigned state)
+{
+	life->state = state;
+	pthread_cond_broadcast(&life->changed);
+}
+
+/* ---- arguments (contract C8) */
+
+/* Reads the standard's six fields, no more. False: not legal. */
+static bool read_arguments(struct module_arguments *given, const CK_C_INITIALIZE_ARGS *args)
+{
+	memset(given, 0, sizeof *given);
+	given->null = !args;
+	if (!args)
+		return true;
+	given->args = *args;
+	int callbacks = !!args->CreateMutex + !!args->DestroyMutex + !!args->LockMutex + !!args->UnlockMutex;
+	return callbacks == 0 || callbacks == 4;
+}
+
+static bool same_arguments(const struct module_arguments *a, const struct module_arguments *b)
+{
+	return a->null == b->null && memcmp(&a->args, &b->args, sizeof a->args) == 0;
+}
+
+static CK_RV try(struct module *m, void *initialise, const struct module_arguments *arguments)
+{
+	m->arguments = *arguments;
+	uintptr_t word = arguments->null ? 0 : (uintptr_t)&m->arguments.args;
+	return calls_invoke(initialise, 1, &word); /* REENTRANT: no lock held */
+}
+
+/*
+ * The real C_Initialize. First as is best for everybody: OS locking, whatever
+ * the first consumer asked for, and no callbacks, which may live in a library
+ * that is unloaded first. If the module refuses that, as the consumer wished.
+ * If it cannot lock at all, without locking, and then the shim lets one call
+ * in at a time.
+ */
+static CK_RV real_initialise(struct module *m, void *initialise)
+{
+	struct module_arguments best = m->given, none = {.null = true};
+	best.null = false;
+	best.args.CreateMutex = NULL;
+	best.args.DestroyMutex = NULL;
+	best.args.LockMutex = NULL;
+	best.args.UnlockMutex = NULL;
+	best.args.flags |= CKF_OS_LOCKING_OK;
+	CK_RV rv = try(m, initialise, &best);
+	if (rv == CKR_CANT_LOCK || rv == CKR_ARGUMENTS_BAD) {
+		bool locks = !m->given.null && (m->given.args.CreateMutex || m->given.args.flags & CKF_OS_LOCKING_OK);
+		CK_RV first = rv;
+		if (!same_arguments(&best, &m->given))
+			rv = try(m, initialise, &m->given);
+		if (first == CKR_CANT_LOCK && rv == CKR_CANT_LOCK && !m->given.null) {
+			none.args.pReserved = m->given.args.pReserved;
+			none.null = !none.args.pReserved;
+			rv = try(m, initialise, &none);
+			locks = false;
+		}
+		if (rv == CKR_OK && first == CKR_CANT_LOCK && !locks && m->settings.serialize != SERIALIZE_NO) {
+			atomic_store(&m->serialise, true);
+			journal_module(m, "serialise", "cannot lock: one call at a time");
+		}
+	}
+	return rv;
+}
+
+static CK_RV real_finalise(struct module *m, CK_VOID_PTR pReserved)
+{
+	uintptr_t word = (uintptr_t)pReserved;
+	return calls_invoke(m->finalise, 1, &word); /* REENTRANT: no lock held */
+}
+
+/* A child's pristine module where the parent's state came along (fork = reset). */
+static CK_RV reset(struct module *m)
+{
+	CK_RV rv = real_finalise(m, NULL);
+	journal_module(m, "real C_Finalize", "in a child, to reset it: %s", calls_return_name(rv));
+	return real_initialise(m, m->initialise);
+}
+
+/* ---- up and down */
+
+/*
+ * The real C_Initialize, from DOWN, with m->given, m->initialise and m->finalise
+ * set. Called and returns with the lock held; drops it for the call. CKR_OK: UP.
+ */
+static CK_RV bring_up_inlock(struct module *m)
+{
+	struct life *life = m->life;
+	unsigned process = process_generation();
+	bool inherited = life->references > 0;
+	begin_inlock(life, true);
+	pthread_mutex_unlock(&life->lock);
+
+	CK_RV rv = real_initialise(m, m->initialise);
+	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && m->settings.fork == FORK_RESET)
+		rv = reset(m);
+	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
+		       calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+
+	process_enter(); /* the module may have forked: this may be a child */
+	pthread_mutex_lock(&life->lock);
+	if (process_generation() != process)
+		adopt_inlock(m);
+	life->foreign = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
+	if (life->foreign)
+		rv = CKR_OK;
+	if (rv != CKR_OK) {
+		life->failed_attempt = life->attempt;
+		life->failure = rv;
+	}
+	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
+		struct view *view = &views[i];
+		if (view->module == m && view->nested > 0) {
+			if (rv == CKR_OK)
+				count_inlock(view, view->count + view->nested);
+			view->nested = 0;
+		}
+	}
+	if (rv == CKR_OK && inherited && !life->foreign)
+		handles_forget_all(m); /* a new life: the parent's sessions are not in it */
+	end_inlock(life, rv == CKR_OK ? LIFE_UP : LIFE_DOWN);
+	return rv;
+}
+
+/*
+ * C_Initialize of a view that finds the module DOWN. The hold is the caller's,
+ * given to the module if it comes up.
+ */
+static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
+				     const struct module_arguments *given, void **hold)
+{
+	struct module *m = view->module;
+	m->given = *given;
+	m->initialise = lists_target(list, CALL_C_Initialize);
+	m->finalise = lists_target(list, CALL_C_Finalize);
+	m->close_session = lists_target(list, CALL_C_CloseSession);
+	CK_RV rv = bring_up_inlock(m);
+	if (rv != CKR_OK)
+		return rv;
+	if (!atomic_load(&m->hold)) {
+		atomic_store(&m->hold, *hold);
+		*hold = NULL;
+	}
+	count_inlock(view, view->inherited ? 1 : view->count + 1);
+	return CKR_OK;
+}
+
+/* C_Initialize from inside the module's own C_Initialize or C_Finalize. */
+static CK_RV nested_initialise_inlock(struct view *view)
+{
+	if (!view->module->life->initialising)
+		return CKR_FUNCTION_FAILED; /* on its way down: there is nothing to wait for */
+	view->nested++;
+	return CKR_OK;
+}
+
+CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR pInitArgs)
+{
+	struct module *m = view->module;
+	struct life *life = m->life;
+	struct module_arguments given;
+	if (atomic_load(&m->retired))
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	if (!read_arguments(&given, pInitArgs))
+		return CKR_ARGUMENTS_BAD;
+
+	void *hold = NULL;
+	CK_RV rv = CKR_OK;
+	unsigned long waited_for = 0;
+	pthread_mutex_lock(&life->lock);
+	for (;;) {
+		adopt_inlock(m);
+		if (mine_inlock(life)) {
+			rv = nested_initialise_inlock(view);
+			break;
+		}
+		if (life->state == LIFE_BUSY) {
+			waited_for = life->initialising ? life->attempt : 0;
+			pthread_cond_wait(&life->changed, &life->lock);
+			continue;
+		}
+		if (waited_for && life->state == LIFE_DOWN && life->failed_attempt >= waited_for) {
+			rv = life->failure; /* what we waited for failed, for everybody (C5) */
+			break;
+		}
+		if (life->state == LIFE_UP) {
+			if (view->count > 0 && !view->inherited && m->settings.already_report)
+				rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
+			else
+				count_inlock(view, view->inherited ? 1 : view->count + 1);
+			break;
+		}
+		if (!hold) {
+			pthread_mutex_unlock(&life->lock);
+			hold = scope_hold(&m->object, m->path); /* REENTRANT: no lock held */
+			if (!hold) {
+				atomic_store(&m->gone, true);
+				return CKR_GENERAL_ERROR; /* a list kept beyond its module's end */
+			}
+			pthread_mutex_lock(&life->lock);
+			continue;
+		}
+		rv = first_initialise_inlock(view, list, &given, &hold);
+		break;
+	}
+	pthread_mutex_unlock(&life->lock);
+	scope_release(hold); /* REENTRANT: no lock held */
+	return rv;
+}
+
+CK_RV module_close_session(struct module *module, CK_SESSION_HANDLE session)
+{
+	return calls_invoke(module->close_session, 1, &session); /* REENTRANT: no lock held */
+}
+
+/* Closes what the view left open. The caller has a reference, and no lock. */
+static void close_sessions(struct view *view, struct session *sessions)
+{
+	struct module *m = view->module;
+	CK_SESSION_HANDLE session;
+	unsigned closed = 0;
+	while (handles_next(&sessions, &session)) {
+		module_close_session(m, session);
+		closed++;
+	}
+	if (closed)
+		journal_module(m, "sessions closed", "%u that %s had left open", closed, view->name);
+}
+
+/*
+ * The view leaves while others stay. Its reference is kept until its sessions
+ * are closed, so the module stays UP for that; if all others leave meanwhile,
+ * this thread is the last and brings the module down.
+ */
+static void leave_inlock(struct view *view)
+{
+	struct life *life = view->module->life;
+	life->references++;
+	release_inlock(view);
+	struct session *sessions = handles_take_all(view, NULL);
+	pthread_mutex_unlock(&life->lock);
+	close_sessions(view, sessions);
+	pthread_mutex_lock(&life->lock);
+	life->references--;
+}
+
+/*
+ * From UP, with no reference left: the real C_Finalize. Called and returns with
+ * the lock held; drops it for the call. What was held comes back in *hold, to
+ * be released without the lock.
+ */
+static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR pReserved, void **hold)
+{
+	struct life *life = m->life;
+	begin_inlock(life, false);
+	struct session *sessions = life->foreign ? handles_take_all(view, NULL) : NULL;
+	pthread_mutex_unlock(&life->lock);
+	CK_RV rv = CKR_OK;
+	if (life->foreign) {
+		close_sessions(view, sessions); /* not ours to finalise (C6) */
+	} else {
+		rv = real_finalise(m, pReserved);
+		journal_module(m, "real C_Finalize", "%s",
+			       calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+	}
+	process_enter();
+	pthread_mutex_lock(&life->lock);
+	adopt_inlock(m);
+	if (rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
+		handles_forget_all(m);
+		*hold = atomic_exchange(&m->hold, NULL);
+		end_inlock(life, LIFE_DOWN);
+	} else {
+		end_inlock(life, LIFE_UP); /* it says that it lives on */
+		count_inlock(view, 1);
+	}
+	return rv;
+}
+
+CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
+{
+	struct module *m = view->module;
+	struct life *life = m->life;
+	if (atomic_load(&m->retired))
+		return CKR_OK; /* C10 */
+	void *hold = NULL;
+	CK_RV rv = CKR_OK;
+	pthread_mutex_lock(&life->lock);
+	adopt_inlock(m);
+	while (life->state == LIFE_BUSY && !mine_inlock(life))
+		pthread_cond_wait(&life->changed, &life->lock);
+	if (life->state == LIFE_BUSY) {
+		if (view->nested > 0)
+			view->nested--;
+		else
+			rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+	} else if (view->count == 0) {
+		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C3 */
+	} else if (view->count > 1) {
+		view->count--;
+	} else if (life->state == LIFE_DOWN) {
+		release_inlock(view); /* a child lets go of what only the parent had (F3) */
+	} else if (life->references > 1) {
+		if (pReserved) {
+			rv = CKR_ARGUMENTS_BAD; /* the standard's answer: the module is not asked */
+		} else {
+			leave_inlock(view);
+			if (life->references == 0 && life->state == LIFE_UP)
+				bring_down_inlock(m, view, NULL, &hold);
+		}
+	} else {
+		release_inlock(view);
+		rv = bring_down_inlock(m, view, pReserved, &hold);
+	}
+	pthread_mutex_unlock(&life->lock);
+	scope_release(hold); /* REENTRANT: no lock held */
+	return rv;
+}
+
+/* DOWN, for a call that is neither C_Initialize nor C_Finalize. */
+static CK_RV enter_down_inlock(struct view *view)
+{
+	struct module *m = view->module;
+	struct life *life = m->life;
+	bool may = view->count > 0 || !view->finalised;
+	if (life->references == 0 || !may || m->settings.fork == FORK_STRICT)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	if (bring_up_inlock(m) != CKR_OK) /* a child's first use */
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == m)
+			view_refresh_inlock(&views[i]);
+	return CKR_OK;
+}
+
+CK_RV module_enter(struct view *view)
+{
+	struct module *m = view->module;
+	struct life *life = m->life;
+	CK_RV rv = CKR_OK;
+	if (atomic_load(&m->retired))
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	pthread_mutex_lock(&life->lock);
+	adopt_inlock(m);
+	/* A child's threads wait for the one that brings the module up again. */
+	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
+		pthread_cond_wait(&life->changed, &life->lock);
+	if (life->state == LIFE_DOWN)
+		rv = enter_down_inlock(view);
+	else if (life->state == LIFE_BUSY && !mine_inlock(life))
+		rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+	else if (life->state == LIFE_UP && view->count == 0 && view->finalised)
+		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C4 */
+	else if (life->state == LIFE_UP && view->count > 0)
+		view_refresh_inlock(view);
+	pthread_mutex_unlock(&life->lock);
+	return rv;
+}
+
+/* ---- process exit (contract C10) */
+
+static void retire(struct module *m)
+{
+	if (atomic_exchange(&m->retired, true))
+		return;
+	pthread_mutex_lock(&m->life->lock);
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == m)
+			view_refresh_inlock(&views[i]);
+	pthread_mutex_unlock(&m->life->lock);
+	journal_module(m, "retire", "the process is exiting");
+}
+
+static void finalise_at_exit(struct module *m)
+{
+	struct life *life = m->life;
+	void *hold;
+	pthread_mutex_lock(&life->lock);
+	adopt_inlock(m);
+	if (life->state == LIFE_UP) {
+		for (unsigned i = 0; i < atomic_load(&views_made); i++)
+			if (views[i].module == m && views[i].count > 0)
+				release_inlock(&views[i]);
+		bring_down_inlock(m, m->shared, NULL, &hold); /* kept in memory: it is exit */
+	}
+	pthread_mutex_unlock(&life->lock);
+}
+
+/*
+ * Runs among the exit handlers, last registered first: after those that
+ * consumers registered since the module was loaded, before the module's own.
+ */
+static void at_exit_of_module(void *argument)
+{
+	struct module *m = argument;
+	process_enter();
+	if (atomic_load(&m->gone))
+		return;
+	if (m->settings.at_exit == AT_EXIT_FINALIZE)
+		finalise_at_exit(m);
+	if (m->settings.at_exit != AT_EXIT_AUTO || m->exit_handlers)
+		retire(m);
+}
+
+/*
+ * Destructors of objects run after all exit handlers, those of a preloaded
+ * library before those of what was loaded later: a module that destroys itself
+ * there is left alone from here on.
+ */
+__attribute__((destructor)) static void at_exit_of_process(void)
+{
+	for (unsigned i = 0; i < atomic_load(&modules_made); i++)
+		if (modules[i].destructors && modules[i].settings.at_exit == AT_EXIT_AUTO &&
+		    !atomic_load(&modules[i].gone)) {
+			process_enter();
+			retire(&modules[i]);
+		}
+}

@@ -1,0 +1,85 @@
+/*
+ * module.h: one module: its life in this process, and the only place of a real
+ * C_Initialize and C_Finalize (contract C, F).
+ */
+#ifndef P11SHIM_MODULE_H
+#define P11SHIM_MODULE_H
+
+#include "config.h"
+#include "pkcs11.h"
+#include "process.h"
+#include "scope.h"
+
+struct view;
+struct list;
+struct session;
+
+/*
+ * What the module is given in C_Initialize: ours, and never freed, since some
+ * modules keep the pointer. Zeroes follow: NSS reads one pointer more than the
+ * standard has.
+ */
+struct module_arguments {
+	CK_C_INITIALIZE_ARGS args;
+	void *zeroes[4];
+	bool null; /* the module is to get NULL */
+};
+
+struct module {
+	struct object object;
+	char *path; /* our copy of object.path */
+	char name[64];
+	struct settings settings;
+	struct life *life;
+	struct view *shared; /* the view of all consumers that have none of their own */
+	struct list *own;    /* list of the shared view: holds the module's exported functions */
+	unsigned long long unloads; /* scope_unloads() when it was last seen loaded */
+	_Atomic(bool) gone;  /* it was unloaded */
+	_Atomic(bool) retired; /* the process is exiting and the module may be destroyed */
+	_Atomic(bool) serialise;
+	bool exit_handlers, destructors;
+	struct raw_list *raw; /* lists.c, under `registry` */
+
+	/*
+	 * Inherited by a child, which initialises with them (F2). Written by the
+	 * thread inside the real initialise, before anything counts.
+	 */
+	struct module_arguments given;    /* what the consumer asked for */
+	struct module_arguments arguments; /* what the module has been given */
+	void *initialise, *finalise;       /* the module's functions that were used */
+	void *close_session;
+	_Atomic(void *) hold; /* keeps it loaded while it is initialised */
+
+	/* handles.c, under life.sessions */
+	struct session *sessions;
+	_Atomic(bool) sessions_torn;
+};
+
+/*
+ * The module that is this loaded object, made if need be; NULL: not in scope, or
+ * no room. Calls the dynamic linker and __cxa_atexit; no lock may be held.
+ */
+struct module *module_of(const struct object *object);
+
+extern _Atomic(unsigned) modules_made;
+
+/* Before something is loaded: notice which modules have been unloaded. */
+void modules_notice_unloads(void);
+
+/* C_Initialize and C_Finalize of a view; list: the one whose function was called. */
+CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR pInitArgs);
+CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved);
+
+/* The module's C_CloseSession. The caller sees to it that the module is up. */
+CK_RV module_close_session(struct module *module, CK_SESSION_HANDLE session);
+
+/*
+ * May a call of this view go on to the module? CKR_OK, or what to answer
+ * instead. In a forked child this is where the module comes up again.
+ */
+CK_RV module_enter(struct view *view);
+
+/* Turns the short way of the view on if nothing speaks against it. */
+void module_refresh(struct view *view);
+
+#endif

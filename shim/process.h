@@ -1,0 +1,79 @@
+/*
+ * process.h: am I still the process I was? (contract F1)
+ *
+ * All that a forked child must not believe lies together in one stretch of
+ * memory which the kernel itself empties in the child (MADV_WIPEONFORK),
+ * however the child came about: fork, clone, a raw system call. What lies there
+ * and why zero is right for each of it in a new process:
+ *
+ *   live[]    zero: every gate slot takes the full path, where the child is
+ *             noticed.
+ *   entered   zero: nobody has noticed yet.
+ *   locks     zero: a pthread_mutex_t of zeroes is unlocked and a
+ *             pthread_cond_t of zeroes has no waiter. The threads that may have
+ *             held them do not exist in the child.
+ *   life[]    zero: no module is initialised in this process, nobody is inside
+ *             an initialise or finalise, nobody waits. module.c works out from
+ *             the views what the parent had.
+ *
+ * Everything else is ordinary memory, which the child inherits in whatever
+ * state the other threads had left it; each room says how its own is read.
+ */
+#ifndef P11SHIM_PROCESS_H
+#define P11SHIM_PROCESS_H
+
+#include <pthread.h>
+
+#include "common.h"
+#include "limits.h"
+#include "pkcs11.h"
+
+enum life_state { LIFE_DOWN, LIFE_BUSY, LIFE_UP };
+
+/* A module's life in this process. Belongs to module.c, which explains it. */
+struct life {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned state;    /* enum life_state */
+	bool adopted;      /* what the parent had has been taken into account */
+	bool foreign;      /* the module said ALREADY_INITIALIZED: never finalised by us */
+	bool initialising; /* while BUSY: initialise, not finalise */
+	pthread_t owner;   /* while BUSY: the thread inside the real call */
+	unsigned references;
+	unsigned long attempt;        /* number of the last real initialise that began */
+	unsigned long failed_attempt; /* number of the last one that failed, and how */
+	CK_RV failure;
+	pthread_mutex_t sessions;   /* handles.c */
+	pthread_mutex_t serialised; /* call.c: calls into a module that cannot lock */
+	_Atomic(bool) serialised_held;
+	pthread_t serialised_owner;
+	unsigned serialised_depth;
+};
+
+struct forgotten {
+	_Atomic(unsigned char) live[GATE_LISTS];
+	_Atomic(unsigned) entered;
+	pthread_mutex_t entering;
+	pthread_mutex_t registry; /* lists.c, view.c, module.c: making new records */
+	struct life life[MODULES];
+};
+
+#define FORGOTTEN_SIZE ((sizeof(struct forgotten) + FORGOTTEN_PAGE - 1) / FORGOTTEN_PAGE * FORGOTTEN_PAGE)
+
+union forgotten_memory {
+	struct forgotten state;
+	char whole_pages[FORGOTTEN_SIZE];
+};
+
+extern union forgotten_memory p11shim_forgotten;
+
+/*
+ * To be called on the way into every full path, and before any use of the
+ * forgotten memory. Cheap when nothing is new. Takes `entering` only.
+ */
+void process_enter(void);
+
+/* The number of this process in its line of forks: 1, then 2 in a child... */
+unsigned process_generation(void);
+
+#endif

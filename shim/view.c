@@ -1,0 +1,86 @@
+/*
+ * view.c: see view.h.
+ *
+ * New views are made under `registry` and published by the count, so that a
+ * reader, or a child forked in the middle, sees each either whole or not at
+ * all; the next one simply overwrites a half-made one. One place per module
+ * that may still come is kept for its shared view.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gate.h"
+#include "journal.h"
+#include "lists.h"
+#include "process.h"
+#include "view.h"
+
+struct view views[VIEWS];
+_Atomic(unsigned) views_made;
+
+_Static_assert(VIEWS > MODULES, "every module needs a shared view");
+
+static struct view *find(struct module *module, const struct object *consumer)
+{
+	unsigned made = atomic_load_explicit(&views_made, memory_order_acquire);
+	for (unsigned i = 0; i < made; i++)
+		if (views[i].module == module && !views[i].shared &&
+		    scope_same_file(&views[i].consumer, consumer))
+			return &views[i];
+	return NULL;
+}
+
+static void name_view(struct view *view, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	snprintf(view->name, sizeof view->name, "%s", name[0] ? name : program_invocation_short_name);
+}
+
+static struct view *make_inlock(struct module *module, const struct object *consumer, unsigned limit)
+{
+	unsigned made = atomic_load_explicit(&views_made, memory_order_relaxed);
+	if (made >= limit)
+		return NULL;
+	struct view *view = &views[made];
+	memset(view, 0, sizeof *view);
+	view->module = module;
+	if (consumer) {
+		view->consumer = *consumer;
+		name_view(view, consumer->path);
+		view->consumer.path = NULL;
+	} else {
+		view->shared = true;
+		strcpy(view->name, "everyone");
+	}
+	atomic_store_explicit(&views_made, made + 1, memory_order_release);
+	return view;
+}
+
+struct view *view_make_shared_inlock(struct module *module)
+{
+	return make_inlock(module, NULL, VIEWS);
+}
+
+struct view *view_of(struct module *module, const struct object *consumer)
+{
+	struct view *view = find(module, consumer);
+	if (view)
+		return view;
+	pthread_mutex_lock(&p11shim_forgotten.state.registry);
+	view = find(module, consumer);
+	if (!view)
+		view = make_inlock(module, consumer, VIEWS - MODULES + atomic_load(&modules_made));
+	pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+	if (view)
+		return view;
+	journal_module(module, "no room", "for another consumer's view: %s shares one", consumer->path);
+	return module->shared;
+}
+
+void view_live_inlock(struct view *view, bool on)
+{
+	for (struct list *list = atomic_load(&view->lists); list; list = list->next)
+		gate_live(list->number, on);
+}

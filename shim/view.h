@@ -1,0 +1,50 @@
+/*
+ * view.h: what one consumer has of one module: its initialisation count, its
+ * lists, its sessions (contract: Words; B1). State is kept per view, never per
+ * list.
+ *
+ * Views are never freed; a consumer that is unloaded and loaded again finds its
+ * view again.
+ */
+#ifndef P11SHIM_VIEW_H
+#define P11SHIM_VIEW_H
+
+#include "module.h"
+#include "scope.h"
+
+struct list;
+struct session;
+
+struct view {
+	struct module *module;
+	struct object consumer; /* its path is not kept: the consumer may be unloaded */
+	char name[64];          /* for people */
+	bool shared;            /* the module's own: see module->shared */
+	_Atomic(struct list *) lists;
+
+	/* Under life.lock of the module. A child inherits them as they are. */
+	unsigned count;
+	bool inherited; /* count is the parent's: nobody has initialised here yet */
+	bool finalised; /* was initialised by this consumer, and no longer is */
+	unsigned nested; /* counts that a running initialise of the module made itself */
+
+	struct session *sessions; /* under life.sessions: handles.c */
+};
+
+/* All views, those of one module among them. Append-only; reads take no lock. */
+extern struct view views[VIEWS];
+extern _Atomic(unsigned) views_made;
+
+/*
+ * The view of that consumer on that module, made if need be. If there is no
+ * room the module's shared view, which is always there. Takes `registry`.
+ */
+struct view *view_of(struct module *module, const struct object *consumer);
+
+/* Makes the shared view of a new module; NULL: no room. Under `registry`. */
+struct view *view_make_shared_inlock(struct module *module);
+
+/* Turns the short way of all lists of the view on or off. Under life.lock. */
+void view_live_inlock(struct view *view, bool on);
+
+#endif
