@@ -176,20 +176,33 @@ static CK_RV on_login(struct call *call)
 	return rv;
 }
 
-/* What a call is, beside plain; NULL: plain. */
-static CK_RV (*const special[CALLS])(struct call *) = {
-	[CALL_C_Initialize] = on_C_Initialize,
-	[CALL_C_Finalize] = on_C_Finalize,
-	[CALL_C_GetFunctionList] = on_C_GetFunctionList,
-	[CALL_C_GetInterface] = on_C_GetInterface,
-	[CALL_C_GetInterfaceList] = on_C_GetInterfaceList,
-	[CALL_C_OpenSession] = on_C_OpenSession,
-	[CALL_C_CloseSession] = on_C_CloseSession,
-	[CALL_C_CloseAllSessions] = on_C_CloseAllSessions,
-	[CALL_C_Login] = on_login,
-	[CALL_C_LoginUser] = on_login,
-	[CALL_C_Logout] = on_login,
-};
+static CK_RV dispatch(struct call *call)
+{
+	switch (call->function) {
+	case CALL_C_Initialize:
+		return on_C_Initialize(call);
+	case CALL_C_Finalize:
+		return on_C_Finalize(call);
+	case CALL_C_GetFunctionList:
+		return on_C_GetFunctionList(call);
+	case CALL_C_GetInterface:
+		return on_C_GetInterface(call);
+	case CALL_C_GetInterfaceList:
+		return on_C_GetInterfaceList(call);
+	case CALL_C_OpenSession:
+		return on_C_OpenSession(call);
+	case CALL_C_CloseSession:
+		return on_C_CloseSession(call);
+	case CALL_C_CloseAllSessions:
+		return on_C_CloseAllSessions(call);
+	case CALL_C_Login:
+	case CALL_C_LoginUser:
+	case CALL_C_Logout:
+		return on_login(call);
+	default:
+		return plain(call);
+	}
+}
 
 static bool is_getter(unsigned function)
 {
@@ -231,5 +244,5 @@ CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)
 	process_enter();
 	if (call.module->settings.observe && !is_getter(call.function))
 		return observe(&call);
-	return special[call.function] ? special[call.function](&call) : plain(&call);
+	return dispatch(&call);
 }

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #define HASH_NONFATAL_OOM 1
@@ -195,10 +194,10 @@ static void read_file(struct settings_list *list, const char *path, bool named)
 static void read_user_file(struct settings_list *list)
 {
 	char path[4096];
-	const char *home = getenv("XDG_CONFIG_HOME");
+	const char *home = secure_getenv("XDG_CONFIG_HOME");
 	const char *format = "%s/p11shim/p11shim.conf";
 	if (!home || home[0] != '/') {
-		home = getenv("HOME");
+		home = secure_getenv("HOME");
 		format = "%s/.config/p11shim/p11shim.conf";
 	}
 	if (home && home[0] == '/' && snprintf(path, sizeof path, format, home) < (int)sizeof path)
@@ -217,7 +216,7 @@ static void read_variables(struct settings_list *list)
 	for (int key = 0; key < KEYS; key++) {
 		char name[64];
 		variable_name(name, sizeof name, key);
-		const char *value = getenv(name);
+		const char *value = secure_getenv(name);
 		struct source source = {.list = list, .name = name};
 		if (value && value[0])
 			add(&source, "*", key, value);
@@ -234,18 +233,13 @@ static const char *last_value(const struct settings_list *list, enum key key)
 	return value;
 }
 
-/*
- * The log first, so that mistakes in what is read later can be told: what names
- * it in files is found by a first reading that has nowhere to complain to.
- */
+/* Under AT_SECURE secure_getenv() finds no variable, so only the first two are read (H2). */
 static void read_all(struct settings_list *list)
 {
 	read_text(list, "built-in", p11shim_builtin_settings, p11shim_builtin_settings_end);
 	read_file(list, "/etc/p11shim/p11shim.conf", false);
-	if (getauxval(AT_SECURE))
-		return;
 	read_user_file(list);
-	const char *named = getenv("P11SHIM_CONFIG");
+	const char *named = secure_getenv("P11SHIM_CONFIG");
 	if (named && named[0])
 		read_file(list, named, true);
 	read_variables(list);
@@ -294,8 +288,9 @@ static const struct settings_list *get(void)
 	}
 	const char *log = last_value(mine, LOG);
 	if (log && strcmp(log, "none") != 0) {
+		/* Where to complain is known only now: read once more, for the complaints. */
 		journal_start(log);
-		struct settings_list *again = make(); /* mistakes can be told now */
+		struct settings_list *again = make();
 		if (again)
 			drop(again);
 	}

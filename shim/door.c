@@ -39,7 +39,7 @@
 
 enum { DLSYM, DLOPEN, DLMOPEN, DLCLOSE, DOORS };
 
-static const char *const door_name[DOORS] = {"dlsym", "dlopen", "dlmopen", "dlclose"};
+static const char door_name[DOORS][8] = {"dlsym", "dlopen", "dlmopen", "dlclose"};
 
 static _Atomic(void *) next[DOORS];
 static _Atomic(void *) glibc[DOORS];

@@ -5,8 +5,8 @@
  * empties the memory instead. That notices fork(), but no raw system call.
  */
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "journal.h"
 #include "process.h"
@@ -14,6 +14,13 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+
+/*
+ * The library is linked without start files (Makefile) and never unloaded:
+ * handlers registered by it belong to no object.
+ */
+extern void *__dso_handle;
+void *__dso_handle;
 
 union forgotten_memory p11shim_forgotten __attribute__((aligned(FORGOTTEN_PAGE)));
 
@@ -37,7 +44,7 @@ static void forget(void)
  */
 static void arrange_to_forget(void)
 {
-	bool page_fits = getauxval(AT_PAGESZ) <= FORGOTTEN_PAGE;
+	bool page_fits = sysconf(_SC_PAGESIZE) <= FORGOTTEN_PAGE;
 	if (page_fits && madvise(&p11shim_forgotten, FORGOTTEN_SIZE, -1) != 0 &&
 	    madvise(&p11shim_forgotten, FORGOTTEN_SIZE, MADV_WIPEONFORK) == 0) {
 		wipe = WIPE_BY_KERNEL;

@@ -6,9 +6,9 @@
  * all; the next one simply overwrites a half-made one. One place per module
  * that may still come is kept for its shared view.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "gate.h"
 #include "journal.h"
@@ -35,7 +35,10 @@ static void name_view(struct view *view, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
-	snprintf(view->name, sizeof view->name, "%s", name[0] ? name : program_invocation_short_name);
+	if (name[0])
+		snprintf(view->name, sizeof view->name, "%s", name);
+	else
+		prctl(PR_GET_NAME, view->name); /* the program itself: 16 bytes at most */
 }
 
 static struct view *make_inlock(struct module *module, const struct object *consumer, unsigned limit)
