@@ -19,8 +19,9 @@ ARCH ?= $(patsubst i%86,i386,$(firstword $(subst -, ,$(MACHINE))))
 endif
 
 WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-CFLAGS = $(OPT) -g -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(EXTRA_CFLAGS)
-SHIM_CFLAGS = $(CFLAGS) -DNDEBUG -Ishim -Iconfig -fPIC -fvisibility=hidden -fstack-protector-strong
+CFLAGS = $(OPT) -g $(EXTRA_CFLAGS)
+SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -DNDEBUG $(WARNINGS) -Ishim -Iconfig \
+	-fPIC -fvisibility=hidden -fstack-protector-strong
 LDFLAGS = $(EXTRA_LDFLAGS)
 
 # What a process pays that merely carries the library (make bench counts it):
@@ -29,7 +30,7 @@ LDFLAGS = $(EXTRA_LDFLAGS)
 # here would be to look up four symbols that are not there.
 SHIM_LDFLAGS = -shared -nostartfiles -Wl,-soname,libp11shim.so -Wl,--version-script=shim/libp11shim.map \
 	-Wl,-z,defs,-z,relro,-z,lazy,-z,nodelete,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--hash-style=gnu \
-	-Wl,--build-id
+	-Wl,--build-id -Wl,--wrap=fgets
 
 LIBRARY = $(B)/libp11shim.so
 ROOMS = door gate lists call view handles module scope journal config process calls
@@ -46,11 +47,14 @@ $(LIBRARY): $(OBJECTS) shim/libp11shim.map
 
 $(B)/shim/%.o: shim/%.c $(HEADERS) | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
-$(B)/shim/builtin.o: shim/builtin.S config/p11shim.conf | $(B)/shim
+$(B)/shim/builtin.o: shim/builtin.S config/p11shim.conf config/modules.conf | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
 $(B)/shim/door-%.o: shim/door/%.S | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
-$(B)/shim/gate-%.o: shim/gate/%.S shim/limits.h shim/calls.def | $(B)/shim
+$(B)/shim/gate-%.o: shim/gate/%.S shim/sizes.h shim/calls.def | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
 $(B)/shim:
 	mkdir -p $@
+
+include tests/unit/unit.mk
+include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk)

@@ -1,14 +1,18 @@
 /*
- * builtin.S: config/p11shim.conf as it stands, inside the library, so that it
+ * builtin.S: the files of config/ as they stand, inside the library, so that it
  * works uninstalled (contract H2).
  */
 	.section .rodata
-	.globl	p11shim_builtin_settings, p11shim_builtin_settings_end
-	.hidden	p11shim_builtin_settings
-	.hidden	p11shim_builtin_settings_end
+	.irp	name, settings, settings_end, modules, modules_end
+	.globl	p11shim_builtin_\name
+	.hidden	p11shim_builtin_\name
+	.endr
 p11shim_builtin_settings:
 	.incbin	"p11shim.conf"
 p11shim_builtin_settings_end:
+p11shim_builtin_modules:
+	.incbin	"modules.conf"
+p11shim_builtin_modules_end:
 	.byte	0
 #ifdef __aarch64__
 	.section .note.GNU-stack, "", %progbits

@@ -10,7 +10,7 @@
  * A mistake is written to the journal with file and line; that line alone is
  * lost.
  */
-#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <ini.h>
@@ -26,7 +26,7 @@
 #include "config.h"
 #include "journal.h"
 
-enum key { MODULES_KEY, EXCLUDE, MODE, ALREADY, FORK, AT_EXIT, SERIALIZE, DEEPBIND, LOG, DISABLE, KEYS };
+enum key { MODULES_KEY, EXCLUDE, MODE, ALREADY, FORK, AT_EXIT, SERIALIZE, DEEPBIND, LOG, DISABLE, PRODUCT, KEYS };
 
 /* Every key: its name, the values it takes (none: any text), where it may stand. */
 static const struct key_description {
@@ -44,6 +44,7 @@ static const struct key_description {
 	[DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
 	[LOG] = {"log", {""}, true},
 	[DISABLE] = {"disable", {"0", "1"}, true},
+	[PRODUCT] = {"product", {""}, false},
 };
 
 struct setting {
@@ -71,12 +72,12 @@ struct source {
 	FILE *file;
 	const char *text, *end;
 	int line;
-	bool continued;
 };
 
 static _Atomic(struct settings_list *) settings;
 
 extern const char p11shim_builtin_settings[], p11shim_builtin_settings_end[];
+extern const char p11shim_builtin_modules[], p11shim_builtin_modules_end[];
 
 static void complain(const struct source *source, const char *what, const char *about)
 {
@@ -162,9 +163,20 @@ static char *read_line(char *buffer, int size, void *stream)
 	return buffer;
 }
 
+/*
+ * inih's own readers of files are not used. They would only cost every process
+ * a lookup of fgets at start: the linker puts this in its place (--wrap).
+ */
+char *__wrap_fgets(char *buffer, int size, FILE *file);
+
+char *__wrap_fgets(char *buffer, int size, FILE *file)
+{
+	(void)buffer, (void)size, (void)file;
+	return NULL;
+}
+
 static void read_source(struct source *source)
 {
-	source->line = 0;
 	int wrong = ini_parse_stream(read_line, source, on_setting, source);
 	if (wrong > 0) {
 		source->line = wrong;
@@ -204,11 +216,12 @@ static void read_user_file(struct settings_list *list)
 		read_file(list, path, false);
 }
 
+/* P11SHIM_AT_EXIT for at-exit */
 static void variable_name(char *name, size_t size, enum key key)
 {
 	snprintf(name, size, "P11SHIM_%.*s", (int)sizeof keys[key].name, keys[key].name);
 	for (char *c = name; *c; c++)
-		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+		*c = (char)(*c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
 }
 
 static void read_variables(struct settings_list *list)
@@ -236,7 +249,8 @@ static const char *last_value(const struct settings_list *list, enum key key)
 /* Under AT_SECURE secure_getenv() finds no variable, so only the first two are read (H2). */
 static void read_all(struct settings_list *list)
 {
-	read_text(list, "built-in", p11shim_builtin_settings, p11shim_builtin_settings_end);
+	read_text(list, "built-in p11shim.conf", p11shim_builtin_settings, p11shim_builtin_settings_end);
+	read_text(list, "built-in modules.conf", p11shim_builtin_modules, p11shim_builtin_modules_end);
 	read_file(list, "/etc/p11shim/p11shim.conf", false);
 	read_user_file(list);
 	const char *named = secure_getenv("P11SHIM_CONFIG");
@@ -333,6 +347,62 @@ static bool matches(const char *pattern, const struct names *names)
 				    fnmatch(pattern, file_name(names->resolved), 0) == 0));
 }
 
+/*
+ * p11-kit's .module files: `module: PATH`, the path relative to the directory
+ * that p11-kit was built with unless absolute. The rest of them does not
+ * concern the shim. In the order of no importance: one that names it is enough.
+ */
+struct p11_kit_search {
+	const struct names *names;
+	bool found;
+};
+
+static int on_p11_kit_line(void *user, const char *section, const char *name, const char *value)
+{
+	struct p11_kit_search *search = user;
+	(void)section;
+	if (strcmp(name, "module") == 0 &&
+	    (matches(value, search->names) || matches(file_name(value), search->names)))
+		search->found = true;
+	return 1;
+}
+
+static void read_p11_kit_file(const char *path, struct p11_kit_search *search)
+{
+	struct source source = {.name = path, .file = fopen(path, "re")};
+	if (!source.file)
+		return;
+	ini_parse_stream(read_line, &source, on_p11_kit_line, search);
+	fclose(source.file);
+}
+
+static bool in_p11_kit_directory(const char *directory, const struct names *names)
+{
+	struct p11_kit_search search = {.names = names};
+	DIR *entries = opendir(directory);
+	const struct dirent *entry;
+	while (entries && !search.found && (entry = readdir(entries)) != NULL) {
+		char path[4096];
+		if (fnmatch("*.module", entry->d_name, 0) == 0 &&
+		    snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < (int)sizeof path)
+			read_p11_kit_file(path, &search);
+	}
+	if (entries)
+		closedir(entries);
+	return search.found;
+}
+
+static bool in_p11_kit(const struct names *names)
+{
+	char user[4096];
+	const char *home = secure_getenv("HOME");
+	if (home && snprintf(user, sizeof user, "%s/.config/pkcs11/modules", home) < (int)sizeof user &&
+	    in_p11_kit_directory(user, names))
+		return true;
+	return in_p11_kit_directory("/etc/pkcs11/modules", names) ||
+	       in_p11_kit_directory("/usr/share/p11-kit/modules", names);
+}
+
 /* modules = any | known | patterns: is the module among them? */
 static bool listed(const struct settings_list *list, const char *modules, const struct names *names)
 {
@@ -343,7 +413,7 @@ static bool listed(const struct settings_list *list, const char *modules, const 
 		DL_FOREACH(list->first, s)
 			if (strcmp(s->section, "*") != 0 && matches(s->section, names))
 				return true;
-		return false;
+		return in_p11_kit(names);
 	}
 	char *copy = strdup(modules), *rest = copy, *pattern;
 	bool found = false;

@@ -10,7 +10,7 @@
 #define P11SHIM_GATE_H
 
 #include "calls.h"
-#include "limits.h"
+#include "sizes.h"
 
 /* The words of a call as gate/ARCH.S leaves them on the stack. */
 struct gate_frame {

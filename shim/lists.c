@@ -342,7 +342,7 @@ static void *own_symbol(const struct object *object, const char *name)
 {
 	struct object defines;
 	void *symbol = door_dlsym(object->map, name); /* in glibc a link_map is a handle */
-	return symbol && scope_object(symbol, &defines) && defines.map == object->map ? symbol : NULL;
+	return symbol && scope_instance(symbol, &defines) && defines.map == object->map ? symbol : NULL;
 }
 
 static void *slot_of_looked_up(struct module *module, unsigned function, void *symbol, const void *caller)
@@ -370,10 +370,10 @@ void *lists_symbol(void *handle, const char *name, const void *caller)
 	if (function < 0 || config_disabled())
 		return NULL;
 	void *symbol = door_dlsym(handle, name);
-	if (!symbol || !scope_object(symbol, &defines) || !own_symbol(&defines, "C_GetFunctionList"))
+	if (!symbol || !scope_instance(symbol, &defines) || !own_symbol(&defines, "C_GetFunctionList"))
 		return NULL;
 	process_enter();
-	struct module *module = module_of(&defines);
+	struct module *module = module_of(symbol);
 	if (!module)
 		return NULL;
 	if (function != CALL_C_GetFunctionList && function != CALL_C_GetInterface &&

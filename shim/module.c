@@ -126,26 +126,29 @@ static void revive_inlock(struct module *m, struct traits *traits)
 	atomic_store(&m->gone, false);
 }
 
-struct module *module_of(const struct object *object)
+struct module *module_of(const void *function)
 {
-	struct module *m = find(object, false);
-	if (m)
+	struct object object;
+	if (!scope_instance(function, &object))
+		return NULL;
+	struct module *m = find(&object, false);
+	if (m || !scope_object(function, &object))
 		return m;
 	struct traits traits = {
-		.object = *object,
-		.path = strdup(object->path),
-		.settings = config_of_module(object->path),
+		.object = object,
+		.path = strdup(object.path),
+		.settings = config_of_module(object.path),
 		.unloads = scope_unloads(),
-		.exit_handlers = scope_has_exit_handlers(object),
-		.destructors = scope_has_destructors(object),
+		.exit_handlers = scope_has_exit_handlers(&object),
+		.destructors = scope_has_destructors(&object),
 	};
 	bool is_new = false;
 	if (traits.path && traits.settings.in_scope) {
 		pthread_mutex_lock(&p11shim_forgotten.state.registry);
-		m = find(object, false); /* another thread may have been here first */
+		m = find(&object, false); /* another thread may have been here first */
 		if (!m) {
 			is_new = true;
-			m = find(object, true);
+			m = find(&object, true);
 			if (m)
 				revive_inlock(m, &traits);
 			else
@@ -153,7 +156,7 @@ struct module *module_of(const struct object *object)
 		}
 		pthread_mutex_unlock(&p11shim_forgotten.state.registry);
 		if (!m)
-			journal_note("no room", "for another module: %s is left alone", object->path);
+			journal_note("no room", "for another module: %s is left alone", object.path);
 	}
 	free(traits.path);
 	if (m && is_new) {

@@ -56,10 +56,10 @@ struct module {
 };
 
 /*
- * The module that is this loaded object, made if need be; NULL: not in scope, or
- * no room. Calls the dynamic linker and __cxa_atexit; no lock may be held.
+ * The module whose object has that function, made if need be; NULL: not in scope,
+ * or no room. Calls the dynamic linker and __cxa_atexit; no lock may be held.
  */
-struct module *module_of(const struct object *object);
+struct module *module_of(const void *function);
 
 extern _Atomic(unsigned) modules_made;
 

@@ -20,7 +20,7 @@
  * handlers registered by it belong to no object.
  */
 extern void *__dso_handle;
-void *__dso_handle;
+__attribute__((weak)) void *__dso_handle;
 
 union forgotten_memory p11shim_forgotten __attribute__((aligned(FORGOTTEN_PAGE)));
 

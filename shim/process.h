@@ -25,7 +25,7 @@
 #include <pthread.h>
 
 #include "common.h"
-#include "limits.h"
+#include "sizes.h"
 #include "pkcs11.h"
 
 enum life_state { LIFE_DOWN, LIFE_BUSY, LIFE_UP };

@@ -3,29 +3,52 @@
  */
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "door.h"
 #include "scope.h"
 
-bool scope_object(const void *address, struct object *object)
+bool scope_instance(const void *address, struct object *object)
 {
 	Dl_info info;
 	struct link_map *map = NULL;
 	if (!dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
 		return false;
-	*object = (struct object){.map = map, .base = (uintptr_t)info.dli_fbase, .path = map->l_name};
-	Lmid_t space;
-	if (dlinfo(map, RTLD_DI_LMID, &space) == 0) /* in glibc a handle is its link_map */
-		object->space = space;
-	struct stat file;
-	if (map->l_name[0] && stat(map->l_name, &file) == 0) {
-		object->device = file.st_dev;
-		object->inode = file.st_ino;
+	*object = (struct object){.map = map, .base = map->l_addr, .path = map->l_name};
+	return true;
+}
+
+/*
+ * statx by its number: what glibc calls it has a version that libraries of
+ * older systems lack, and its structure is the same on every architecture.
+ */
+static void identify(struct object *object)
+{
+	struct statx file;
+	if (object->path[0] &&
+	    syscall(SYS_statx, AT_FDCWD, object->path, AT_STATX_DONT_SYNC, STATX_INO, &file) == 0) {
+		object->device = (unsigned long long)file.stx_dev_major << 32 | file.stx_dev_minor;
+		object->inode = file.stx_ino;
 	} else {
 		object->inode = object->base;
 	}
+}
+
+bool scope_object(const void *address, struct object *object)
+{
+	int error = errno;
+	if (!scope_instance(address, object))
+		return false;
+	Lmid_t space;
+	if (dlinfo(object->map, RTLD_DI_LMID, &space) == 0) /* in glibc a handle is its link_map */
+		object->space = space;
+	identify(object);
+	errno = error;
 	return true;
 }
 
@@ -47,17 +70,12 @@ void *scope_hold(const struct object *object, const char *path)
 						 : door_dlmopen(object->space, name, flags);
 	if (!hold || !name)
 		return hold;
-	/*
-	 * The name may have found another file, or the same one loaded anew. The
-	 * load address serves as well as dli_fbase to tell: both are compared.
-	 */
-	struct object now;
+	/* The name may have found another object, or the same one loaded anew. */
 	struct link_map *map = hold;
-	if (map != object->map || !scope_object(map->l_ld, &now) || now.base != object->base) {
-		door_dlclose(hold);
-		return NULL;
-	}
-	return hold;
+	if (map == object->map && map->l_addr == object->base)
+		return hold;
+	door_dlclose(hold);
+	return NULL;
 }
 
 void scope_release(void *hold)
@@ -80,23 +98,19 @@ unsigned long long scope_unloads(void)
 	return unloads;
 }
 
-static int covers_base(struct dl_phdr_info *info, size_t size, void *base)
+static int is_it(struct dl_phdr_info *info, size_t size, void *object)
 {
+	const struct object *o = object;
 	(void)size;
-	for (int i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_LOAD) {
-			/* dli_fbase is where the first segment begins */
-			uintptr_t first = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-			return (first & ~(uintptr_t)0xfff) == (uintptr_t)base;
-		}
-	return 0;
+	return info->dlpi_addr == o->base && strcmp(info->dlpi_name, o->path) == 0;
 }
 
 bool scope_still_there(const struct object *object)
 {
 	if (object->space != LM_ID_BASE)
 		return true;
-	return dl_iterate_phdr(covers_base, (void *)object->base) != 0;
+	struct object copy = *object;
+	return dl_iterate_phdr(is_it, &copy) != 0;
 }
 
 /*

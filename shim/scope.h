@@ -17,14 +17,17 @@
  */
 struct object {
 	struct link_map *map;
-	uintptr_t base;
+	uintptr_t base;   /* load address */
 	const char *path; /* the linker's name for it; "" for the program; valid while it is loaded */
 	long space;       /* namespace (dlmopen) */
-	unsigned long device, inode; /* 0, base when the file cannot be asked */
+	unsigned long long device, inode; /* of the file; 0, base when it cannot be asked */
 };
 
 /* The object that contains address. False: none (code made at run time). */
 bool scope_object(const void *address, struct object *object);
+
+/* The same, without asking for file and space: to tell instances apart. */
+bool scope_instance(const void *address, struct object *object);
 
 bool scope_same_instance(const struct object *a, const struct object *b);
 bool scope_same_file(const struct object *a, const struct object *b);
@@ -40,7 +43,7 @@ void scope_release(void *hold);
 /* How many objects this process has unloaded so far. */
 unsigned long long scope_unloads(void);
 
-/* Is something still loaded where `object` was? (main namespace only) */
+/* Is it still loaded, or something else of that name in its place? (main namespace only) */
 bool scope_still_there(const struct object *object);
 
 /*

@@ -4,7 +4,7 @@
  * load of live[] acquires: what initialisation wrote is seen by whoever sees
  * the flag.
  */
-#include "limits.h"
+#include "sizes.h"
 
 	.hidden	p11shim_forgotten
 	.hidden	p11shim_gate_target

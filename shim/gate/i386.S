@@ -3,7 +3,7 @@
  * relative to the program counter: %eax, which no C function gets anything in,
  * is loaded with it first.
  */
-#include "limits.h"
+#include "sizes.h"
 
 	.hidden	p11shim_forgotten, p11shim_gate_target, p11shim_call
 

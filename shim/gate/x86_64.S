@@ -13,7 +13,7 @@
  * (process.h); loads and stores of a byte are whole, and on x86 in order.
  */
 #include <cet.h>
-#include "limits.h"
+#include "sizes.h"
 
 	.hidden	p11shim_forgotten, p11shim_gate_target, p11shim_call
 

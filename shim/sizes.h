@@ -1,9 +1,9 @@
 /*
- * limits.h: sizes of the fixed tables, for C and for the assembly of the gate.
+ * sizes.h: sizes of the fixed tables, for C and for the assembly of the gate.
  * All of them lie in .bss: what is not used costs address space only.
  */
-#ifndef P11SHIM_LIMITS_H
-#define P11SHIM_LIMITS_H
+#ifndef P11SHIM_SIZES_H
+#define P11SHIM_SIZES_H
 
 #define GATE_LISTS 128 /* function lists that can be handed out (contract B1, B5) */
 #define MODULES 32     /* modules; each needs one list for itself */

@@ -1,0 +1,94 @@
+/*
+ * test-calls.c: calls.def as tables, and calls passed on word by word.
+ */
+#include "unit.h"
+
+#include "calls.h"
+#include "gate.h"
+
+/* contract B2, B3: the sizes of the lists of each version */
+static void test_sizes(void **state)
+{
+	(void)state;
+	assert_int_equal(CALLS_2_40, 68);
+	assert_int_equal(CALLS_3_0, 92);
+	assert_int_equal(CALLS_3_2, 104);
+	assert_int_equal(sizeof(CK_FUNCTION_LIST), sizeof(void *) * (68 + 1));
+	assert_int_equal(sizeof(CK_FUNCTION_LIST_3_2), sizeof(void *) * (104 + 1));
+	assert_int_equal(offsetof(CK_FUNCTION_LIST, C_WaitForSlotEvent), sizeof(void *) * 68);
+}
+
+static void test_find(void **state)
+{
+	(void)state;
+	for (int i = 0; i < CALLS; i++) {
+		assert_int_equal(calls_find(calls[i].name), i);
+		assert_in_range(calls[i].parameters, 1, CALL_PARAMETERS);
+	}
+	assert_int_equal(calls_find("C_NoSuchThing"), -1);
+	assert_int_equal(calls_find("C_"), -1);
+	assert_int_equal(calls[CALL_C_UnwrapKeyAuthenticated].parameters, 10);
+	assert_int_equal(calls[CALL_C_GetSlotList].parameters, 3);
+}
+
+static void test_return_names(void **state)
+{
+	(void)state;
+	assert_string_equal(calls_return_name(CKR_OK), "CKR_OK");
+	assert_string_equal(calls_return_name(0x190), "CKR_CRYPTOKI_NOT_INITIALIZED");
+	assert_string_equal(calls_return_name(0x80000001UL), "CKR_VENDOR_DEFINED");
+	assert_null(calls_return_name(0x7777));
+}
+
+static uintptr_t seen[10];
+
+static CK_RV take_10(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, uintptr_t g,
+		     uintptr_t h, uintptr_t i, uintptr_t j)
+{
+	uintptr_t words[] = {a, b, c, d, e, f, g, h, i, j};
+	memcpy(seen, words, sizeof words);
+	return 77;
+}
+
+/* As many words as the function has, each in its place. */
+static void test_invoke(void **state)
+{
+	(void)state;
+	uintptr_t words[10];
+	for (unsigned i = 0; i < 10; i++)
+		words[i] = ~(uintptr_t)0 - i;
+	for (unsigned n = 1; n <= 10; n++) {
+		memset(seen, 0, sizeof seen);
+		assert_int_equal(calls_invoke((void *)take_10, n, words), 77);
+		assert_memory_equal(seen, words, n * sizeof *words);
+	}
+}
+
+/* Slots are as far apart as sizes.h says, or every list leads astray. */
+static void test_gate_stride(void **state)
+{
+	(void)state;
+	const char *first = gate_slot(0, 0), *last = gate_slot(GATE_LISTS - 1, CALLS - 1);
+	assert_ptr_equal(first, p11shim_gate_slots);
+	assert_memory_equal(gate_slot(1, 0), first, 4);
+#ifdef __x86_64__
+	/* every slot begins alike, with endbr64, and ends in a jump to the full path */
+	for (unsigned i = 0; i < GATE_LISTS * CALLS; i++)
+		assert_memory_equal(first + (size_t)i * GATE_STRIDE, "\xf3\x0f\x1e\xfa", 4);
+	uint32_t index;
+	memcpy(&index, last + 4 + (last[4] == (char)0xb8 ? 1 : 16), sizeof index);
+	assert_int_equal(index, GATE_LISTS * CALLS - 1);
+#else
+	assert_true(last > first);
+#endif
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sizes),	     cmocka_unit_test(test_find),
+		cmocka_unit_test(test_return_names), cmocka_unit_test(test_invoke),
+		cmocka_unit_test(test_gate_stride),
+	};
+	return cmocka_run_group_tests_name("calls", tests, NULL, NULL);
+}

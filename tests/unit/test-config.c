@@ -1,0 +1,190 @@
+/*
+ * test-config.c: settings, where they come from, and what becomes of mistakes
+ * (contract H). Settings are read once a process, so each test runs in a child.
+ */
+#include "unit.h"
+
+#include <sys/stat.h>
+
+#include "config.h"
+#include "journal.h"
+
+static char directory[] = "/tmp/p11shim-config-XXXXXX";
+
+static void write_file(const char *name, const char *text)
+{
+	char path[256];
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	FILE *f = fopen(path, "w");
+	fputs(text, f);
+	fclose(f);
+}
+
+static const char *in_directory(const char *name)
+{
+	static char path[256];
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	return path;
+}
+
+static bool log_has(const char *what)
+{
+	static char text[65536];
+	FILE *f = fopen(in_directory("log"), "r");
+	if (!f)
+		return false;
+	text[fread(text, 1, sizeof text - 1, f)] = '\0';
+	fclose(f);
+	return strstr(text, what) != NULL;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	unlink(in_directory("log"));
+	write_file("p11shim.conf", "");
+	setenv("P11SHIM_CONFIG", in_directory("p11shim.conf"), 1);
+	setenv("XDG_CONFIG_HOME", directory, 1);
+	return 0;
+}
+
+static int defaults(void)
+{
+	struct settings s = config_of_module("/usr/lib/softhsm/libsofthsm2.so");
+	CHILD_CHECK(s.in_scope && !s.observe && !s.already_report);
+	CHILD_CHECK(s.fork == FORK_AUTO && s.at_exit == AT_EXIT_AUTO && s.serialize == SERIALIZE_AUTO);
+	CHILD_CHECK(!config_disabled() && !config_strip_deepbind() && !journal_open);
+	return 0;
+}
+
+/* contract H2: later wins: user's file, named file, variable */
+static int precedence(void)
+{
+	mkdir(in_directory("p11shim"), 0700);
+	write_file("p11shim/p11shim.conf", "[*]\nfork = reset\nat-exit = retire\nserialize = yes\n");
+	write_file("p11shim.conf", "[*]\nfork = strict\nat-exit = forward\n");
+	setenv("P11SHIM_FORK", "off", 1);
+	setenv("P11SHIM_DEEPBIND", "strip", 1);
+	struct settings s = config_of_module("/x.so");
+	unlink(in_directory("p11shim/p11shim.conf"));
+	CHILD_CHECK(s.fork == FORK_OFF);
+	CHILD_CHECK(s.at_exit == AT_EXIT_FORWARD);
+	CHILD_CHECK(s.serialize == SERIALIZE_YES);
+	CHILD_CHECK(config_strip_deepbind());
+	return 0;
+}
+
+/* contract H3: globs on the file name, the path, and the path without links; later lines win */
+static int globs(void)
+{
+	write_file("libreal.so", "");
+	CHILD_CHECK(symlink("libreal.so", in_directory("alias.so")) == 0);
+	write_file("p11shim.conf", "[lib*.so]\nfork = strict\n[*/special/*]\nfork = off\n"
+				   "[libreal.so]\nalready = report\n[special.so]\nfork=reset\n");
+	CHILD_CHECK(config_of_module("/a/libx.so").fork == FORK_STRICT);
+	CHILD_CHECK(config_of_module("/a/x.so").fork == FORK_AUTO);
+	CHILD_CHECK(config_of_module("/a/special/libx.so").fork == FORK_OFF);
+	CHILD_CHECK(config_of_module("/a/special/special.so").fork == FORK_RESET);
+	CHILD_CHECK(config_of_module(in_directory("alias.so")).already_report);
+	unlink(in_directory("alias.so"));
+	return 0;
+}
+
+/* contract H1: modules = patterns or known; an exclude always wins */
+static int scope(void)
+{
+	write_file("p11shim.conf", "[*]\nmodules = libsoft*.so, */mine/*\n[*/mine/not.so]\nexclude = yes\n");
+	CHILD_CHECK(config_of_module("/usr/lib/libsofthsm2.so").in_scope);
+	CHILD_CHECK(config_of_module("/opt/mine/a.so").in_scope);
+	CHILD_CHECK(!config_of_module("/opt/mine/not.so").in_scope);
+	CHILD_CHECK(!config_of_module("/usr/lib/other.so").in_scope);
+	return 0;
+}
+
+static int known(void)
+{
+	write_file("p11shim.conf", "[*]\nmodules = known\n[house*.so]\nfork = off\n");
+	CHILD_CHECK(config_of_module("/usr/lib/house-hsm.so").in_scope);
+	CHILD_CHECK(config_of_module("/usr/lib/softhsm/libsofthsm2.so").in_scope);
+	CHILD_CHECK(!config_of_module("/usr/lib/nobody-knows.so").in_scope);
+	return 0;
+}
+
+/* contract H3: a mistake is told with file and line, and that line alone is lost */
+static int mistakes(void)
+{
+	char text[4096] = "[*]\nfork = sometimes\nspoon = yes\nalready = report\nthis is nothing\n; ";
+	memset(text + strlen(text), 'x', 3000);
+	strcat(text, "\n[lib.so]\nlog = stderr\nserialize = yes\n");
+	write_file("p11shim.conf", text);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	struct settings s = config_of_module("/lib.so");
+	CHILD_CHECK(s.already_report && s.serialize == SERIALIZE_YES && s.fork == FORK_AUTO);
+	CHILD_CHECK(log_has("p11shim.conf:2: not a value of this key: sometimes"));
+	CHILD_CHECK(log_has("p11shim.conf:3: no such key: spoon"));
+	CHILD_CHECK(log_has("p11shim.conf:5: neither [section] nor key = value"));
+	CHILD_CHECK(log_has("p11shim.conf:6: line too long"));
+	CHILD_CHECK(log_has("p11shim.conf:8: only allowed in section [*]: log"));
+	return 0;
+}
+
+static int unreadable(void)
+{
+	setenv("P11SHIM_CONFIG", "/nonexistent/p11shim.conf", 1);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(log_has("/nonexistent/p11shim.conf:0: cannot be read: No such file"));
+	return 0;
+}
+
+/* contract H4 */
+static int disabled(void)
+{
+	setenv("P11SHIM_DISABLE", "1", 1);
+	CHILD_CHECK(config_disabled());
+	return 0;
+}
+
+static int garbage(void)
+{
+	char text[8192];
+	srand(20261121);
+	for (size_t i = 0; i < sizeof text - 1; i++)
+		text[i] = (char)(rand() % 255 + 1);
+	text[sizeof text - 1] = '\0';
+	write_file("p11shim.conf", text);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	return 0;
+}
+
+#define TEST(name)                                                                                           \
+	static void test_##name(void **state)                                                                \
+	{                                                                                                    \
+		(void)state;                                                                                 \
+		assert_int_equal(in_child(name), 0);                                                         \
+	}
+TEST(defaults)
+TEST(precedence)
+TEST(globs)
+TEST(scope)
+TEST(known)
+TEST(mistakes)
+TEST(unreadable)
+TEST(disabled)
+TEST(garbage)
+
+int main(void)
+{
+	if (!mkdtemp(directory))
+		return 1;
+	const struct CMUnitTest tests[] = {
+#define UNIT(name) cmocka_unit_test_setup(test_##name, setup)
+		UNIT(defaults), UNIT(precedence), UNIT(globs),	  UNIT(scope),	 UNIT(known),
+		UNIT(mistakes), UNIT(unreadable), UNIT(disabled), UNIT(garbage),
+	};
+	int failed = cmocka_run_group_tests_name("config", tests, NULL, NULL);
+	char command[300];
+	snprintf(command, sizeof command, "rm -rf '%s'", directory);
+	return system(command) || failed;
+}

@@ -1,0 +1,78 @@
+/*
+ * test-scope.c: which object an address belongs to; holding it in memory.
+ */
+#include "unit.h"
+
+#include <dlfcn.h>
+#include <math.h>
+
+#include "scope.h"
+
+static void test_objects(void **state)
+{
+	(void)state;
+	struct object mine, too, c, m, none;
+	int local;
+	assert_true(scope_object((const void *)test_objects, &mine));
+	assert_true(scope_object((const void *)scope_object, &too));
+	assert_true(scope_same_instance(&mine, &too));
+	assert_true(scope_same_file(&mine, &too));
+	assert_string_equal(mine.path, "");
+	assert_true(scope_object((const void *)puts, &c));
+	assert_true(scope_object((const void *)cos, &m));
+	assert_false(scope_same_instance(&c, &m));
+	assert_false(scope_same_file(&c, &m));
+	assert_non_null(strstr(m.path, "libm.so"));
+	assert_true(m.inode != 0);
+	assert_false(scope_object(&local, &none)); /* code made at run time lies in no object */
+}
+
+/* contract C9: held is loaded, released is unloaded, and gone is noticed */
+static void test_hold(void **state)
+{
+	(void)state;
+	struct object object;
+	void *handle = dlopen("libutil-held.so", RTLD_NOW);
+	assert_null(handle);
+	handle = dlopen(HELD, RTLD_NOW);
+	assert_non_null(handle);
+	assert_true(scope_object(dlsym(handle, "held"), &object));
+	char *path = strdup(object.path);
+	object.path = path;
+	unsigned long long before = scope_unloads();
+	void *hold = scope_hold(&object, path);
+	assert_non_null(hold);
+	dlclose(handle);
+	assert_true(scope_still_there(&object));
+	assert_int_equal(scope_unloads(), before);
+	scope_release(hold);
+	assert_false(scope_still_there(&object));
+	assert_true(scope_unloads() > before);
+	assert_null(scope_hold(&object, path));
+	free(path);
+}
+
+/* contract C10: who can destroy itself */
+static void test_exit_handlers(void **state)
+{
+	(void)state;
+	struct object object;
+	void *handle = dlopen(HELD, RTLD_NOW);
+	assert_true(scope_object(dlsym(handle, "held"), &object));
+	assert_true(scope_has_exit_handlers(&object));
+	assert_true(scope_has_destructors(&object));
+	dlclose(handle);
+	assert_true(scope_object((const void *)cos, &object));
+	assert_false(scope_has_exit_handlers(&object));
+	assert_false(scope_has_destructors(&object));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_exit_handlers),
+	};
+	return cmocka_run_group_tests_name("scope", tests, NULL, NULL);
+}
