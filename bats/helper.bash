@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# What every bats file here shares: `load helper` at its top.
+#
+#   ROOT           the checkout
+#   BUILD          where things are built (default $ROOT/build)
+#   SHIM           the library under test (default $BUILD/libp11shim.so)
+#   PROGRAMS       the sample programs of tests/programs
+#   with_shim      run a command with the library preloaded, at most 60 s
+#   without_shim   the same command without it
+#   need_token     make the throw-away SoftHSM token, once, and point at it:
+#                  SOFTHSM2_CONF, SOFTHSM2_MODULE, TOKEN_PIN, TOKEN_LABEL
+#   find_module    print the path of an installed PKCS#11 module, by file name
+#   crashed        was the last `run` ended by a signal (or by our time-out)?
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=${BUILD:-$ROOT/build}
+case $BUILD in
+/*) ;;
+*) BUILD=$ROOT/$BUILD ;;
+esac
+SHIM=${SHIM:-$BUILD/libp11shim.so}
+PROGRAMS=$BUILD/programs
+TOKEN_DIR=$BUILD/token
+export ROOT BUILD SHIM PROGRAMS TOKEN_DIR
+
+# Nothing of the caller's own settings may decide a test.
+unset LD_PRELOAD LD_AUDIT
+for p11shim_variable in $(compgen -v P11SHIM_); do
+	case $p11shim_variable in
+	P11SHIM_TEST_*) ;;
+	*) unset "$p11shim_variable" ;;
+	esac
+done
+unset p11shim_variable
+export XDG_CONFIG_HOME=$BUILD/no-such-config
+
+bats_load_library bats-support
+bats_load_library bats-assert
+
+# with_shim COMMAND [ARGUMENTS]: LIMIT seconds (default 60), then the time-out
+# ends it with 124. `timeout` stands outside, so that only the command itself
+# has the library.
+with_shim() {
+	# A library that is not there would only be a warning of ld.so's.
+	[ -e "$SHIM" ] || {
+		echo "no library: $SHIM" >&2
+		return 99
+	}
+	timeout -k 5 "${LIMIT:-60}" env LD_PRELOAD="$SHIM" "$@"
+}
+
+without_shim() {
+	timeout -k 5 "${LIMIT:-60}" "$@"
+}
+
+# need_token [NAME]: the token directory is $BUILD/token, or $BUILD/token-NAME.
+need_token() {
+	local directory=$TOKEN_DIR${1:+-$1}
+	local settings
+
+	settings=$("$ROOT/scripts/token" "$directory") || return 1
+	eval "$settings"
+}
+
+# find_module NAME: opensc-pkcs11.so, libsoftokn3.so, p11-kit-proxy.so ...
+find_module() {
+	local name=$1 directory
+
+	for directory in \
+		/usr/lib/"$(uname -m)"-linux-gnu /usr/lib/"$(uname -m)"-linux-gnu/nss \
+		/usr/lib/"$(uname -m)"-linux-gnu/pkcs11 /usr/lib/softhsm \
+		/usr/lib64 /usr/lib64/pkcs11 /usr/lib /usr/lib/pkcs11; do
+		if [ -e "$directory/$name" ]; then
+			echo "$directory/$name"
+			return 0
+		fi
+	done
+	echo "find_module: no $name on this system" >&2
+	return 1
+}
+
+# 124 and 137: our time-out; 128 + n: ended by signal n.
+crashed() {
+	[ "${status:?}" -eq 124 ] || [ "$status" -ge 128 ]
+}

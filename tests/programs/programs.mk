@@ -1,0 +1,26 @@
+# The sample programs: real libraries and plain callers that share a module.
+# Included by the Makefile; everything goes to $(B)/programs.
+#
+#   PROGRAMS   all that is built here
+#   programs   builds it
+
+PROGRAMS := $(addprefix $(B)/programs/,nss-gnutls two-plugins race exit-call plugin-a.so plugin-b.so)
+
+.PHONY: programs
+programs: $(PROGRAMS)
+
+$(B)/programs/nss-gnutls: PROGRAM_FLAGS = $$(pkg-config --cflags nss gnutls)
+$(B)/programs/nss-gnutls: PROGRAM_LIBS = $$(pkg-config --libs nss gnutls)
+$(B)/programs/race: PROGRAM_LIBS = -pthread
+$(B)/programs/exit-call: PROGRAM_LIBS = -pthread
+
+$(B)/programs/%.so: tests/programs/plugin.c tests/programs/programs.mk
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -std=gnu11 -Wall -Wextra -iquote shim -fPIC -shared -MMD -MP $(LDFLAGS) $< -o $@ -ldl
+
+$(B)/programs/%: tests/programs/%.c tests/programs/programs.mk
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -std=gnu11 -Wall -Wextra -iquote shim -MMD -MP $(PROGRAM_FLAGS) $(LDFLAGS) $< -o $@ \
+		$(PROGRAM_LIBS) -ldl
+
+-include $(wildcard $(B)/programs/*.d)
