@@ -58,3 +58,65 @@ $(B)/shim:
 
 include tests/unit/unit.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk)
+
+TESTS = $(LIBRARY) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL)
+
+# Each of these installs what it needs first (scripts/setup), then builds.
+.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-real bench tests
+tests: $(TESTS)
+
+demo:
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory $(LIBRARY) programs
+	@scripts/demo $(B) $(LIBRARY)
+
+check:
+	@scripts/setup check
+	@$(MAKE) --no-print-directory tests
+	@scripts/check $(B)
+
+check-stress:
+	@scripts/setup check
+	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory B=$(B)/tsan EXTRA_CFLAGS='-fsanitize=thread' $(B)/tsan/libp11shim.so mock
+	@TSAN_SHIM=$(B)/tsan/libp11shim.so scripts/check-stress $(B)
+
+check-valgrind:
+	@scripts/setup check
+	@$(MAKE) --no-print-directory tests
+	@scripts/check-valgrind $(B)
+
+check-asan check-tsan: check-%san:
+	@scripts/setup check
+	@scripts/check-sanitizer $*san $(B)
+
+bench:
+	@scripts/setup demo
+	@scripts/setup check
+	@$(MAKE) --no-print-directory $(LIBRARY) bench-programs
+	@scripts/bench $(B) $(LIBRARY)
+
+# Where the dynamic linker looks, so that LD_PRELOAD=libp11shim.so is enough.
+.PHONY: install uninstall clean help
+install: $(LIBRARY)
+	install -d $(DESTDIR)$(LIBDIR)
+	install -m 644 $(LIBRARY) $(DESTDIR)$(LIBDIR)/libp11shim.so.new
+	mv -f $(DESTDIR)$(LIBDIR)/libp11shim.so.new $(DESTDIR)$(LIBDIR)/libp11shim.so
+	@[ -n "$(DESTDIR)" ] || ldconfig || echo "run ldconfig as root, if $(LIBDIR) is one of its directories"
+
+uninstall:
+	rm -f $(DESTDIR)$(LIBDIR)/libp11shim.so
+	@[ -n "$(DESTDIR)" ] || ldconfig || true
+
+clean:
+	rm -rf $(B)
+
+help:
+	@echo 'make                 the library: $(LIBRARY)'
+	@echo 'make demo            what goes wrong without the shim, and right with it, side by side'
+	@echo 'make check           all tests'
+	@echo 'make check-stress    the long ones; also check-valgrind, check-asan, check-tsan'
+	@echo 'make bench           what it costs'
+	@echo 'make install         into LIBDIR ($(LIBDIR)); also uninstall. PREFIX, LIBDIR, DESTDIR'
+	@echo 'make clean'
+	@echo 'Variables: CC, OPT, B (build directory), EXTRA_CFLAGS, EXTRA_LDFLAGS'

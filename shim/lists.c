@@ -231,9 +231,8 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 	struct module *module = list->view->module;
 	if (!ppFunctionList)
 		return CKR_ARGUMENTS_BAD;
-	void *hold = scope_hold(&module->object, module->path); /* a function kept beyond its module's end? */
-	if (!hold)
-		return CKR_GENERAL_ERROR;
+	if (!scope_still_there(&module->object))
+		return CKR_GENERAL_ERROR; /* a function kept beyond its module's end */
 	struct view *view = view_asking(list, caller);
 	struct raw_list *raw = known_function_list(module);
 	const void *handed_out = raw ? raw->list : NULL;
@@ -250,7 +249,6 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 		*ppFunctionList = wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
 	}
 	journal_call(view, CALL_C_GetFunctionList, rv, NULL);
-	scope_release(hold);
 	return rv;
 }
 
@@ -293,15 +291,13 @@ CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t
 {
 	struct module *module = list->view->module;
 	CK_INTERFACE_PTR_PTR ppInterface = (CK_INTERFACE_PTR_PTR)words[2];
-	void *hold = scope_hold(&module->object, module->path);
-	if (!hold)
+	if (!scope_still_there(&module->object))
 		return CKR_GENERAL_ERROR;
 	struct view *view = view_asking(list, caller);
 	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterface), 4, words); /* REENTRANT: no lock held */
 	if (rv == CKR_OK && ppInterface && *ppInterface)
 		*ppInterface = (CK_INTERFACE_PTR)wrap_interface(view, *ppInterface);
 	journal_call(view, CALL_C_GetInterface, rv, NULL);
-	scope_release(hold);
 	return rv;
 }
 
@@ -310,8 +306,7 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 	struct module *module = list->view->module;
 	CK_INTERFACE_PTR pInterfacesList = (CK_INTERFACE_PTR)words[0];
 	CK_ULONG_PTR pulCount = (CK_ULONG_PTR)words[1];
-	void *hold = scope_hold(&module->object, module->path);
-	if (!hold)
+	if (!scope_still_there(&module->object))
 		return CKR_GENERAL_ERROR;
 	struct view *view = view_asking(list, caller);
 	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterfaceList), 2, words); /* REENTRANT: no lock held */
@@ -319,7 +314,6 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 		for (CK_ULONG i = 0; i < *pulCount; i++)
 			pInterfacesList[i] = *wrap_interface(view, &pInterfacesList[i]);
 	journal_call(view, CALL_C_GetInterfaceList, rv, NULL);
-	scope_release(hold);
 	return rv;
 }
 
@@ -337,14 +331,6 @@ static struct list *looked_up(struct view *view)
 	return list;
 }
 
-/* The function of that name that the object itself has; NULL: it has none. */
-static void *own_symbol(const struct object *object, const char *name)
-{
-	struct object defines;
-	void *symbol = door_dlsym(object->map, name); /* in glibc a link_map is a handle */
-	return symbol && scope_instance(symbol, &defines) && defines.map == object->map ? symbol : NULL;
-}
-
 static void *slot_of_looked_up(struct module *module, unsigned function, void *symbol, const void *caller)
 {
 	struct object consumer;
@@ -357,7 +343,7 @@ static void *slot_of_looked_up(struct module *module, unsigned function, void *s
 	static const unsigned needed[] = {CALL_C_Initialize, CALL_C_Finalize, CALL_C_CloseSession, CALL_C_GetSlotInfo};
 	for (unsigned i = 0; i < COUNT(needed); i++)
 		if (lists_target(list, needed[i]) == (void *)not_supported)
-			set_target(list, needed[i], own_symbol(&module->object, calls[needed[i]].name));
+			set_target(list, needed[i], scope_own_symbol(&module->object, calls[needed[i]].name));
 	set_target(list, function, symbol);
 	module_refresh(list->view);
 	return gate_slot(list->number, function);
@@ -370,17 +356,22 @@ void *lists_symbol(void *handle, const char *name, const void *caller)
 	if (function < 0 || config_disabled())
 		return NULL;
 	void *symbol = door_dlsym(handle, name);
-	if (!symbol || !scope_instance(symbol, &defines) || !own_symbol(&defines, "C_GetFunctionList"))
+	if (!symbol || !scope_instance(symbol, &defines))
 		return NULL;
 	process_enter();
-	struct module *module = module_of(symbol);
+	struct module *module = module_of(symbol, &defines);
 	if (!module)
 		return NULL;
-	if (function != CALL_C_GetFunctionList && function != CALL_C_GetInterface &&
-	    function != CALL_C_GetInterfaceList)
-		return slot_of_looked_up(module, (unsigned)function, symbol, caller);
-	set_target(module->own, (unsigned)function, symbol);
-	return gate_slot(module->own->number, (unsigned)function);
+	void *slot;
+	if (function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
+	    function == CALL_C_GetInterfaceList) {
+		set_target(module->own, (unsigned)function, symbol);
+		slot = gate_slot(module->own->number, (unsigned)function);
+	} else {
+		slot = slot_of_looked_up(module, (unsigned)function, symbol, caller);
+	}
+	door_dlsym(handle, name); /* dlerror() is to tell of this one, which succeeds, not of ours */
+	return slot;
 }
 
 bool lists_before_load(int flags)

@@ -54,6 +54,7 @@ static struct module modules[MODULES];
 _Atomic(unsigned) modules_made;
 
 extern int __cxa_atexit(void (*)(void *), void *, void *);
+extern void *__dso_handle;
 
 static void at_exit_of_module(void *module);
 
@@ -77,7 +78,6 @@ struct traits {
 	struct object object;
 	char *path; /* allocated */
 	struct settings settings;
-	unsigned long long unloads;
 	bool exit_handlers, destructors;
 };
 
@@ -88,7 +88,6 @@ static void put_traits(struct module *m, struct traits *traits)
 		traits->path = NULL;
 	m->object = traits->object;
 	m->object.path = m->path = path;
-	m->unloads = traits->unloads;
 	m->exit_handlers = traits->exit_handlers;
 	m->destructors = traits->destructors;
 }
@@ -126,19 +125,18 @@ static void revive_inlock(struct module *m, struct traits *traits)
 	atomic_store(&m->gone, false);
 }
 
-struct module *module_of(const void *function)
+struct module *module_of(const void *function, const struct object *instance)
 {
 	struct object object;
-	if (!scope_instance(function, &object))
-		return NULL;
-	struct module *m = find(&object, false);
-	if (m || !scope_object(function, &object))
+	struct module *m = find(instance, false);
+	if (m)
 		return m;
+	if (!scope_object(function, &object) || !scope_own_symbol(&object, "C_GetFunctionList"))
+		return NULL;
 	struct traits traits = {
 		.object = object,
 		.path = strdup(object.path),
 		.settings = config_of_module(object.path),
-		.unloads = scope_unloads(),
 		.exit_handlers = scope_has_exit_handlers(&object),
 		.destructors = scope_has_destructors(&object),
 	};
@@ -160,9 +158,13 @@ struct module *module_of(const void *function)
 	}
 	free(traits.path);
 	if (m && is_new) {
-		/* New at every load: between the exit handlers of consumers and the module's own. */
-		if (m->settings.at_exit != AT_EXIT_FORWARD)
-			__cxa_atexit(at_exit_of_module, m, NULL);
+		/*
+		 * New at every load: between the exit handlers of consumers and the
+		 * module's own. Only where it has something to do, since in a child
+		 * glibc may have left the lock of exit handlers held.
+		 */
+		if (m->settings.at_exit == AT_EXIT_AUTO ? m->exit_handlers : m->settings.at_exit != AT_EXIT_FORWARD)
+			__cxa_atexit(at_exit_of_module, m, &__dso_handle);
 		journal_module(m, "load", "%s", m->path);
 	}
 	return m;
@@ -170,17 +172,12 @@ struct module *module_of(const void *function)
 
 void modules_notice_unloads(void)
 {
-	unsigned long long unloads = scope_unloads();
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
 		struct module *m = &modules[i];
-		if (atomic_load(&m->hold) || m->unloads == unloads || atomic_load(&m->gone))
+		if (atomic_load(&m->hold) || atomic_load(&m->gone) || scope_still_there(&m->object))
 			continue;
-		if (scope_still_there(&m->object)) {
-			m->unloads = unloads;
-		} else {
-			atomic_store(&m->gone, true);
-			journal_module(m, "unload", "%s", m->path);
-		}
+		atomic_store(&m->gone, true);
+		journal_module(m, "unload", "%s", m->path);
 	}
 }
 
@@ -452,7 +449,7 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 				count_inlock(view, view->inherited ? 1 : view->count + 1);
 			break;
 		}
-		if (!hold) {
+		if (!hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
 			pthread_mutex_unlock(&life->lock);
 			hold = scope_hold(&m->object, m->path); /* REENTRANT: no lock held */
 			if (!hold) {
@@ -660,8 +657,7 @@ static void at_exit_of_module(void *argument)
 		return;
 	if (m->settings.at_exit == AT_EXIT_FINALIZE)
 		finalise_at_exit(m);
-	if (m->settings.at_exit != AT_EXIT_AUTO || m->exit_handlers)
-		retire(m);
+	retire(m);
 }
 
 /*

@@ -33,7 +33,6 @@ struct module {
 	struct life *life;
 	struct view *shared; /* the view of all consumers that have none of their own */
 	struct list *own;    /* list of the shared view: holds the module's exported functions */
-	unsigned long long unloads; /* scope_unloads() when it was last seen loaded */
 	_Atomic(bool) gone;  /* it was unloaded */
 	_Atomic(bool) retired; /* the process is exiting and the module may be destroyed */
 	_Atomic(bool) serialise;
@@ -56,10 +55,12 @@ struct module {
 };
 
 /*
- * The module whose object has that function, made if need be; NULL: not in scope,
- * or no room. Calls the dynamic linker and __cxa_atexit; no lock may be held.
+ * The module whose function that is; instance: its object, as scope_instance()
+ * has it. Made if need be. NULL: no module (it has no C_GetFunctionList itself,
+ * contract H1), not in scope, or no room. Calls the dynamic linker and
+ * __cxa_atexit; no lock may be held.
  */
-struct module *module_of(const void *function);
+struct module *module_of(const void *function, const struct object *instance);
 
 extern _Atomic(unsigned) modules_made;
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "door.h"
+#include "process.h"
 #include "scope.h"
 
 bool scope_instance(const void *address, struct object *object)
@@ -19,7 +20,7 @@ bool scope_instance(const void *address, struct object *object)
 	struct link_map *map = NULL;
 	if (!dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
 		return false;
-	*object = (struct object){.map = map, .base = map->l_addr, .path = map->l_name};
+	*object = (struct object){.map = map, .base = map->l_addr, .inside = map->l_ld, .path = map->l_name};
 	return true;
 }
 
@@ -62,10 +63,32 @@ bool scope_same_file(const struct object *a, const struct object *b)
 	return a->device == b->device && a->inode == b->inode && a->space == b->space;
 }
 
+bool scope_still_there(const struct object *object)
+{
+	struct object now;
+	return scope_instance(object->inside, &now) && scope_same_instance(&now, object);
+}
+
+/* See scope_hold() in scope.h. fork() gives the child new locks, but not this. */
+static bool linker_was_interrupted(void)
+{
+	static _Atomic(const struct r_debug *) debug;
+	if (process_generation() < 2)
+		return false;
+	const struct r_debug *r = atomic_load(&debug);
+	if (!r) {
+		r = door_dlsym(RTLD_DEFAULT, "_r_debug");
+		atomic_store(&debug, r);
+	}
+	return r && r->r_state != RT_CONSISTENT;
+}
+
 void *scope_hold(const struct object *object, const char *path)
 {
 	const char *name = path[0] ? path : NULL;
 	int flags = RTLD_LAZY | RTLD_NOLOAD;
+	if (linker_was_interrupted())
+		return scope_still_there(object) ? SCOPE_NOT_HELD : NULL;
 	void *hold = object->space == LM_ID_BASE ? door_dlopen(name, flags)
 						 : door_dlmopen(object->space, name, flags);
 	if (!hold || !name)
@@ -80,37 +103,20 @@ void *scope_hold(const struct object *object, const char *path)
 
 void scope_release(void *hold)
 {
-	if (hold)
+	if (hold && hold != SCOPE_NOT_HELD && !linker_was_interrupted())
 		door_dlclose(hold);
 }
 
-static int read_unloads(struct dl_phdr_info *info, size_t size, void *unloads)
+/* An object that came as a dependency is no handle before it has been opened. */
+void *scope_own_symbol(const struct object *object, const char *name)
 {
-	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
-		*(unsigned long long *)unloads = info->dlpi_subs;
-	return 1;
-}
-
-unsigned long long scope_unloads(void)
-{
-	unsigned long long unloads = 0;
-	dl_iterate_phdr(read_unloads, &unloads);
-	return unloads;
-}
-
-static int is_it(struct dl_phdr_info *info, size_t size, void *object)
-{
-	const struct object *o = object;
-	(void)size;
-	return info->dlpi_addr == o->base && strcmp(info->dlpi_name, o->path) == 0;
-}
-
-bool scope_still_there(const struct object *object)
-{
-	if (object->space != LM_ID_BASE)
-		return true;
-	struct object copy = *object;
-	return dl_iterate_phdr(is_it, &copy) != 0;
+	struct object defines;
+	void *handle = scope_hold(object, object->path);
+	void *symbol = handle && handle != SCOPE_NOT_HELD ? door_dlsym(handle, name) : NULL;
+	if (symbol && (!scope_instance(symbol, &defines) || defines.map != object->map))
+		symbol = NULL;
+	scope_release(handle);
+	return symbol;
 }
 
 /*

@@ -18,6 +18,7 @@
 struct object {
 	struct link_map *map;
 	uintptr_t base;   /* load address */
+	const void *inside; /* an address in it */
 	const char *path; /* the linker's name for it; "" for the program; valid while it is loaded */
 	long space;       /* namespace (dlmopen) */
 	unsigned long long device, inode; /* of the file; 0, base when it cannot be asked */
@@ -36,15 +37,21 @@ bool scope_same_file(const struct object *a, const struct object *b);
  * Holds the loaded instance, so that it cannot be unloaded. `path` is the
  * caller's own copy of object->path, since the object may be gone already.
  * NULL: it is gone. scope_release() gives it back; that can unload it.
+ *
+ * In a child that was forked while another thread was loading or unloading,
+ * the dynamic linker is left in the middle of it, and glibc ends a process that
+ * loads anything then. There SCOPE_NOT_HELD is the answer for an object that is
+ * loaded: it stays as it is, since nothing can be unloaded either.
  */
 void *scope_hold(const struct object *object, const char *path);
 void scope_release(void *hold);
+#define SCOPE_NOT_HELD ((void *)-1)
 
-/* How many objects this process has unloaded so far. */
-unsigned long long scope_unloads(void);
-
-/* Is it still loaded, or something else of that name in its place? (main namespace only) */
+/* Is it still loaded? */
 bool scope_still_there(const struct object *object);
+
+/* The function of that name that the object itself has; NULL: it has none. */
+void *scope_own_symbol(const struct object *object, const char *name);
 
 /*
  * Can the module destroy itself at exit by handlers of its own (C++ objects,
