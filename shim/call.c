@@ -69,8 +69,13 @@ static CK_RV real_call(struct call *call)
 /* Any call between C_Initialize and C_Finalize. */
 static CK_RV plain(struct call *call)
 {
-	CK_RV rv = module_enter(call->view);
-	return rv == CKR_OK ? real_call(call) : rv;
+	unsigned ticket;
+	CK_RV rv = module_enter(call->view, &ticket);
+	if (rv != CKR_OK)
+		return rv;
+	rv = real_call(call);
+	module_leave(call->view, ticket);
+	return rv;
 }
 
 static CK_RV on_C_Initialize(struct call *call)
@@ -105,10 +110,15 @@ static CK_RV on_C_GetInterfaceList(struct call *call)
 
 static CK_RV on_C_OpenSession(struct call *call)
 {
-	CK_RV rv = plain(call);
+	unsigned ticket;
+	CK_RV rv = module_enter(call->view, &ticket);
+	if (rv != CKR_OK)
+		return rv;
 	CK_SESSION_HANDLE_PTR phSession = (CK_SESSION_HANDLE_PTR)call->word[4];
+	rv = real_call(call);
 	if (rv == CKR_OK && phSession)
 		handles_add(call->view, *phSession, call->word[0]);
+	module_leave(call->view, ticket);
 	return rv;
 }
 
@@ -118,7 +128,8 @@ static CK_RV on_C_OpenSession(struct call *call)
  */
 static CK_RV on_C_CloseSession(struct call *call)
 {
-	CK_RV rv = module_enter(call->view);
+	unsigned ticket;
+	CK_RV rv = module_enter(call->view, &ticket);
 	if (rv != CKR_OK)
 		return rv;
 	CK_SLOT_ID slot = 0;
@@ -126,6 +137,7 @@ static CK_RV on_C_CloseSession(struct call *call)
 	rv = real_call(call);
 	if (owner && rv != CKR_OK && rv != CKR_SESSION_HANDLE_INVALID && rv != CKR_SESSION_CLOSED)
 		handles_add(owner, call->word[0], slot);
+	module_leave(call->view, ticket);
 	return rv;
 }
 
@@ -133,11 +145,8 @@ static CK_RV on_C_CloseSession(struct call *call)
  * The caller's own sessions, one by one (contract D1). What the module would
  * say of the slot itself is asked for where there are none.
  */
-static CK_RV on_C_CloseAllSessions(struct call *call)
+static CK_RV close_all(struct call *call)
 {
-	CK_RV rv = module_enter(call->view);
-	if (rv != CKR_OK)
-		return rv;
 	CK_SLOT_ID slot = call->word[0];
 	struct session *sessions = handles_take_all(call->view, &slot);
 	if (!sessions) {
@@ -145,14 +154,14 @@ static CK_RV on_C_CloseAllSessions(struct call *call)
 		struct call ask = *call;
 		ask.function = CALL_C_GetSlotInfo;
 		ask.word[1] = (uintptr_t)&info;
-		rv = real_call(&ask);
+		CK_RV rv = real_call(&ask);
 		return rv == CKR_FUNCTION_NOT_SUPPORTED ? CKR_OK : rv;
 	}
 	CK_RV first = CKR_OK;
 	struct call close = *call;
 	close.function = CALL_C_CloseSession;
 	while (handles_next(&sessions, &close.word[0])) {
-		rv = real_call(&close);
+		CK_RV rv = real_call(&close);
 		if (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED)
 			continue;
 		handles_add(call->view, close.word[0], slot);
@@ -160,6 +169,17 @@ static CK_RV on_C_CloseAllSessions(struct call *call)
 			first = rv;
 	}
 	return first;
+}
+
+static CK_RV on_C_CloseAllSessions(struct call *call)
+{
+	unsigned ticket;
+	CK_RV rv = module_enter(call->view, &ticket);
+	if (rv != CKR_OK)
+		return rv;
+	rv = close_all(call);
+	module_leave(call->view, ticket);
+	return rv;
 }
 
 /* C_Login, C_LoginUser, C_Logout: the standard's, per process and token; only told. */

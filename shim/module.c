@@ -17,8 +17,9 @@
  * One thread never waits for itself: a module that, inside C_Initialize, calls
  * itself back through the shim is found to be the owner and let through (C7).
  *
- * references counts the views that have the module initialised, and each
- * thread that is just leaving it (module_finalise). UP with references > 0 is
+ * references counts the views that have the module initialised, each thread
+ * that is just leaving it (module_finalise), and each call of a view that only
+ * borrows it (module_enter). UP with references > 0 is
  * never left, so a thread with a reference may call into the module without
  * any lock.
  *
@@ -592,11 +593,12 @@ static CK_RV enter_down_inlock(struct view *view)
 	return CKR_OK;
 }
 
-CK_RV module_enter(struct view *view)
+CK_RV module_enter(struct view *view, unsigned *ticket)
 {
 	struct module *m = view->module;
 	struct life *life = m->life;
 	CK_RV rv = CKR_OK;
+	*ticket = 0;
 	if (atomic_load(&m->retired))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	pthread_mutex_lock(&life->lock);
@@ -608,12 +610,36 @@ CK_RV module_enter(struct view *view)
 		rv = enter_down_inlock(view);
 	else if (life->state == LIFE_BUSY && !mine_inlock(life))
 		rv = CKR_CRYPTOKI_NOT_INITIALIZED;
-	else if (life->state == LIFE_UP && view->count == 0 && view->finalised)
-		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C4 */
-	else if (life->state == LIFE_UP && view->count > 0)
-		view_refresh_inlock(view);
+	if (rv == CKR_OK && life->state == LIFE_UP) {
+		if (view->count > 0) {
+			view_refresh_inlock(view);
+		} else if (view->finalised) {
+			rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C4 */
+		} else {
+			life->references++; /* matched in module_leave() */
+			*ticket = process_generation();
+		}
+	}
 	pthread_mutex_unlock(&life->lock);
 	return rv;
+}
+
+/* If all others have finalised meanwhile, the borrower is the last to leave. */
+void module_leave(struct view *view, unsigned ticket)
+{
+	struct module *m = view->module;
+	struct life *life = m->life;
+	void *hold = NULL;
+	if (ticket == 0)
+		return;
+	process_enter();
+	if (ticket != process_generation())
+		return; /* the module forked: in this child the call counts for nothing */
+	pthread_mutex_lock(&life->lock);
+	if (--life->references == 0 && life->state == LIFE_UP) /* matches module_enter() */
+		bring_down_inlock(m, view, NULL, &hold);
+	pthread_mutex_unlock(&life->lock);
+	scope_release(hold); /* REENTRANT: no lock held */
 }
 
 /* ---- process exit (contract C10) */

@@ -76,9 +76,12 @@ CK_RV module_close_session(struct module *module, CK_SESSION_HANDLE session);
 
 /*
  * May a call of this view go on to the module? CKR_OK, or what to answer
- * instead. In a forked child this is where the module comes up again.
+ * instead. In a forked child this is where the module comes up again. A view
+ * that never initialised borrows the module (C4): its call counts as a
+ * reference while it lasts. After CKR_OK, module_leave() with the same ticket.
  */
-CK_RV module_enter(struct view *view);
+CK_RV module_enter(struct view *view, unsigned *ticket);
+void module_leave(struct view *view, unsigned ticket);
 
 /* Turns the short way of the view on if nothing speaks against it. */
 void module_refresh(struct view *view);

@@ -143,9 +143,12 @@ bool scope_has_exit_handlers(const struct object *object)
 	size_t imports = gnu_hash ? gnu_hash[1] : hash ? hash[1] : 0;
 	if (!symbols || !names)
 		return false;
-	for (size_t i = 1; i < imports; i++)
-		if (symbols[i].st_shndx == SHN_UNDEF && strcmp(names + symbols[i].st_name, "__cxa_atexit") == 0)
+	for (size_t i = 1; i < imports; i++) {
+		const char *name = names + symbols[i].st_name;
+		if (symbols[i].st_shndx == SHN_UNDEF &&
+		    (strcmp(name, "__cxa_atexit") == 0 || strcmp(name, "atexit") == 0 || strcmp(name, "on_exit") == 0))
 			return true;
+	}
 	return false;
 }
 

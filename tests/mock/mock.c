@@ -558,6 +558,8 @@ EXPORT void mock_set(const char *key, long value)
 	STORE(*found, value);
 	if (found == &option.already)
 		STORE(life, (unsigned long)(value ? INITIALISED : NOT_INITIALISED));
+	if (found == &option.drop_session)
+		drop_session((CK_SESSION_HANDLE)value);
 	build_lists();
 }
 

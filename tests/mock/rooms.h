@@ -70,6 +70,7 @@ long vendor_list(void);
 
 /* ---- token.c */
 void forget_sessions(void);
+void drop_session(CK_SESSION_HANDLE handle);
 long open_sessions(void);
 long logged_in(void);
 

@@ -246,6 +246,14 @@ CK_RV mock_C_CloseSession(enum mock_list list, CK_SESSION_HANDLE handle)
 	return session && close_session(session, handle) ? CKR_OK : CKR_SESSION_HANDLE_INVALID;
 }
 
+void drop_session(CK_SESSION_HANDLE handle)
+{
+	struct session *session = find(handle);
+
+	if (session)
+		close_session(session, handle);
+}
+
 CK_RV mock_C_CloseAllSessions(enum mock_list list, CK_SLOT_ID slot)
 {
 	unsigned long handle, opener = 0;

@@ -12,6 +12,7 @@
 #include "consumer.h"
 #include "mock.h"
 #include <errno.h>
+#include <signal.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
