@@ -160,11 +160,13 @@ static CK_RV close_all(struct call *call)
 	CK_RV first = CKR_OK;
 	struct call close = *call;
 	close.function = CALL_C_CloseSession;
-	while (handles_next(&sessions, &close.word[0])) {
+	CK_SESSION_HANDLE session;
+	while (handles_next(&sessions, &session)) {
+		close.word[0] = session;
 		CK_RV rv = real_call(&close);
 		if (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED)
 			continue;
-		handles_add(call->view, close.word[0], slot);
+		handles_add(call->view, session, slot);
 		if (first == CKR_OK)
 			first = rv;
 	}

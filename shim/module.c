@@ -470,7 +470,8 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 
 CK_RV module_close_session(struct module *module, CK_SESSION_HANDLE session)
 {
-	return calls_invoke(module->close_session, 1, &session); /* REENTRANT: no lock held */
+	uintptr_t word = session;
+	return calls_invoke(module->close_session, 1, &word); /* REENTRANT: no lock held */
 }
 
 /* Closes what the view left open. The caller has a reference, and no lock. */
