@@ -89,7 +89,7 @@ static CK_RV on_C_Finalize(struct call *call)
 {
 	CK_RV rv = module_finalise(call->view, (CK_VOID_PTR)call->word[0]);
 	journal_call(call->view, call->function, rv,
-		     rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL);
+	             rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL);
 	return rv;
 }
 
@@ -147,6 +147,8 @@ static CK_RV on_C_CloseSession(struct call *call)
  */
 static CK_RV close_all(struct call *call)
 {
+	if (!lists_supports(call->list, call->function))
+		return CKR_FUNCTION_NOT_SUPPORTED;
 	CK_SLOT_ID slot = call->word[0];
 	struct session *sessions = handles_take_all(call->view, &slot);
 	if (!sessions) {
@@ -154,8 +156,7 @@ static CK_RV close_all(struct call *call)
 		struct call ask = *call;
 		ask.function = CALL_C_GetSlotInfo;
 		ask.word[1] = (uintptr_t)&info;
-		CK_RV rv = real_call(&ask);
-		return rv == CKR_FUNCTION_NOT_SUPPORTED ? CKR_OK : rv;
+		return lists_supports(call->list, ask.function) ? real_call(&ask) : CKR_OK;
 	}
 	CK_RV first = CKR_OK;
 	struct call close = *call;
@@ -193,7 +194,7 @@ static CK_RV on_login(struct call *call)
 		snprintf(detail, sizeof detail, "session=%lu", (unsigned long)call->word[0]);
 	else
 		snprintf(detail, sizeof detail, "session=%lu user=%lu", (unsigned long)call->word[0],
-			 (unsigned long)call->word[1]);
+		         (unsigned long)call->word[1]);
 	journal_call(call->view, call->function, rv, detail);
 	return rv;
 }
@@ -242,7 +243,8 @@ static bool is_life_cycle(unsigned function)
 static CK_RV observe(struct call *call)
 {
 	void *target = lists_target(call->list, call->function);
-	CK_RV rv = calls_invoke(target, calls[call->function].parameters, call->word); /* REENTRANT: no lock held */
+	CK_RV rv = calls_invoke(target, calls[call->function].parameters,
+	                        call->word); /* REENTRANT: no lock held */
 	process_enter();
 	module_refresh(call->view);
 	if (is_life_cycle(call->function))
@@ -255,9 +257,9 @@ CK_RV p11shim_call(unsigned index, const struct gate_frame *frame);
 CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)
 {
 	struct call call = {
-		.list = lists_at(index / CALLS),
-		.function = index % CALLS,
-		.caller = frame->caller,
+	        .list = lists_at(index / CALLS),
+	        .function = index % CALLS,
+	        .caller = frame->caller,
 	};
 	call.view = call.list->view;
 	call.module = call.view->module;

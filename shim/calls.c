@@ -57,12 +57,12 @@ CK_RV calls_invoke(void *function, unsigned parameters, const uintptr_t *a)
 		return ((CK_RV(*)(w, w, w, w, w, w, w))function)(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
 	case 8:
 		return ((CK_RV(*)(w, w, w, w, w, w, w, w))function)(a[0], a[1], a[2], a[3], a[4], a[5], a[6],
-								    a[7]);
+		                                                    a[7]);
 	case 9:
 		return ((CK_RV(*)(w, w, w, w, w, w, w, w, w))function)(a[0], a[1], a[2], a[3], a[4], a[5],
-								       a[6], a[7], a[8]);
+		                                                       a[6], a[7], a[8]);
 	default:
 		return ((CK_RV(*)(w, w, w, w, w, w, w, w, w, w))function)(a[0], a[1], a[2], a[3], a[4], a[5],
-									  a[6], a[7], a[8], a[9]);
+		                                                          a[6], a[7], a[8], a[9]);
 	}
 }

@@ -26,7 +26,20 @@
 #include "config.h"
 #include "journal.h"
 
-enum key { MODULES_KEY, EXCLUDE, MODE, ALREADY, FORK, AT_EXIT, SERIALIZE, DEEPBIND, LOG, DISABLE, PRODUCT, KEYS };
+enum key {
+	MODULES_KEY,
+	EXCLUDE,
+	MODE,
+	ALREADY,
+	FORK,
+	AT_EXIT,
+	SERIALIZE,
+	DEEPBIND,
+	LOG,
+	DISABLE,
+	PRODUCT,
+	KEYS
+};
 
 /* Every key: its name, the values it takes (none: any text), where it may stand. */
 static const struct key_description {
@@ -34,17 +47,17 @@ static const struct key_description {
 	char values[5][9];
 	bool global; /* concerns the process: only in section [*] */
 } keys[KEYS] = {
-	[MODULES_KEY] = {"modules", {""}, true},
-	[EXCLUDE] = {"exclude", {"no", "yes"}, false},
-	[MODE] = {"mode", {"normal", "observe"}, false},
-	[ALREADY] = {"already", {"hide", "report"}, false},
-	[FORK] = {"fork", {"auto", "reset", "strict", "off"}, false},
-	[AT_EXIT] = {"at-exit", {"auto", "forward", "retire", "finalize"}, false},
-	[SERIALIZE] = {"serialize", {"auto", "yes", "no"}, false},
-	[DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
-	[LOG] = {"log", {""}, true},
-	[DISABLE] = {"disable", {"0", "1"}, true},
-	[PRODUCT] = {"product", {""}, false},
+        [MODULES_KEY] = {"modules", {""}, true},
+        [EXCLUDE] = {"exclude", {"no", "yes"}, false},
+        [MODE] = {"mode", {"normal", "observe"}, false},
+        [ALREADY] = {"already", {"hide", "report"}, false},
+        [FORK] = {"fork", {"auto", "reset", "strict", "off"}, false},
+        [AT_EXIT] = {"at-exit", {"auto", "forward", "retire", "finalize"}, false},
+        [SERIALIZE] = {"serialize", {"auto", "yes", "no"}, false},
+        [DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
+        [LOG] = {"log", {""}, true},
+        [DISABLE] = {"disable", {"0", "1"}, true},
+        [PRODUCT] = {"product", {""}, false},
 };
 
 struct setting {
@@ -139,9 +152,9 @@ static char *read_line(char *buffer, int size, void *stream)
 	int n = 0;
 	bool overlong = false;
 	for (;;) {
-		int c = source->file	       ? getc(source->file)
-			: source->text < source->end ? (unsigned char)*source->text++
-						     : EOF;
+		int c = source->file                 ? getc(source->file)
+		        : source->text < source->end ? (unsigned char)*source->text++
+		                                     : EOF;
 		if (c == EOF && n == 0 && !overlong)
 			return NULL;
 		if (c == EOF || c == '\n')
@@ -240,7 +253,7 @@ static const char *last_value(const struct settings_list *list, enum key key)
 {
 	const struct setting *s;
 	const char *value = NULL;
-	DL_FOREACH(list->first, s)
+	DL_FOREACH (list->first, s)
 		if (s->key == key)
 			value = s->value;
 	return value;
@@ -262,8 +275,7 @@ static void read_all(struct settings_list *list)
 static void drop(struct settings_list *list)
 {
 	struct setting *s, *next;
-	DL_FOREACH_SAFE(list->first, s, next)
-	{
+	DL_FOREACH_SAFE (list->first, s, next) {
 		free(s->section);
 		free(s->value);
 		free(s);
@@ -344,7 +356,7 @@ static bool matches(const char *pattern, const struct names *names)
 {
 	return fnmatch(pattern, names->file, 0) == 0 || fnmatch(pattern, names->path, 0) == 0 ||
 	       (names->resolved && (fnmatch(pattern, names->resolved, 0) == 0 ||
-				    fnmatch(pattern, file_name(names->resolved), 0) == 0));
+	                            fnmatch(pattern, file_name(names->resolved), 0) == 0));
 }
 
 /*
@@ -410,7 +422,7 @@ static bool listed(const struct settings_list *list, const char *modules, const 
 		return true;
 	if (strcmp(modules, "known") == 0) {
 		const struct setting *s;
-		DL_FOREACH(list->first, s)
+		DL_FOREACH (list->first, s)
 			if (strcmp(s->section, "*") != 0 && matches(s->section, names))
 				return true;
 		return in_p11_kit(names);
@@ -433,8 +445,7 @@ struct settings config_of_module(const char *path)
 	const char *value[KEYS] = {NULL};
 	bool excluded = false;
 	const struct setting *s;
-	DL_FOREACH(list->first, s)
-	{
+	DL_FOREACH (list->first, s) {
 		if (!matches(s->section, &names))
 			continue;
 		value[s->key] = s->value;

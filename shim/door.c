@@ -55,7 +55,8 @@ UNSANITIZED static void *find_glibc(int door)
 {
 	void *found = atomic_load_explicit(&glibc[door], memory_order_acquire);
 	if (UNLIKELY(!found)) {
-		static const char version[DOORS][12] = {GLIBC_DLSYM, GLIBC_DLOPEN, GLIBC_DLMOPEN, GLIBC_DLSYM};
+		static const char version[DOORS][12] = {GLIBC_DLSYM, GLIBC_DLOPEN, GLIBC_DLMOPEN,
+		                                        GLIBC_DLSYM};
 		int error = errno;
 		found = dlvsym(RTLD_NEXT, door_name[door], version[door]);
 		errno = error;
@@ -68,7 +69,8 @@ UNSANITIZED static void *find_next(int door)
 {
 	void *found = atomic_load_explicit(&next[door], memory_order_acquire);
 	if (UNLIKELY(!found)) {
-		void *(*glibc_dlsym)(void *, const char *) = (void *(*)(void *, const char *))find_glibc(DLSYM);
+		void *(*glibc_dlsym)(void *, const char *) =
+		        (void *(*)(void *, const char *))find_glibc(DLSYM);
 		int error = errno;
 		found = glibc_dlsym(RTLD_NEXT, door_name[door]);
 		errno = error;
@@ -103,7 +105,8 @@ int door_dlclose(void *handle)
 __attribute__((noinline)) static void *divert(struct door_frame *frame)
 {
 	int error = errno;
-	void *answer = lists_symbol((void *)frame->argument[0], (const char *)frame->argument[1], frame->caller);
+	void *answer =
+	        lists_symbol((void *)frame->argument[0], (const char *)frame->argument[1], frame->caller);
 	errno = error;
 	if (!answer)
 		return find_next(DLSYM); /* asks again: so result and dlerror() are its own */
@@ -115,7 +118,8 @@ UNSANITIZED void *p11shim_door_dlsym(struct door_frame *frame)
 {
 	const char *name = (const char *)frame->argument[1];
 	void *handle = (void *)frame->argument[0];
-	if (UNLIKELY(name && name[0] == 'C' && name[1] == '_') && handle != RTLD_DEFAULT && handle != RTLD_NEXT)
+	if (UNLIKELY(name && name[0] == 'C' && name[1] == '_') && handle != RTLD_DEFAULT &&
+	    handle != RTLD_NEXT)
 		return divert(frame);
 	return find_next(DLSYM);
 }

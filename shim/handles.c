@@ -87,7 +87,7 @@ struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot)
 {
 	struct session *s, *next, *taken = NULL;
 	change(view->module);
-	DL_FOREACH_SAFE(view->sessions, s, next)
+	DL_FOREACH_SAFE (view->sessions, s, next)
 		if (!slot || s->slot == *slot) {
 			HASH_DEL(view->module->sessions, s);
 			DL_DELETE(view->sessions, s);
@@ -112,7 +112,7 @@ void handles_forget_all(struct module *module)
 {
 	struct session *s, *next;
 	change(module);
-	HASH_ITER(hh, module->sessions, s, next)
+	HASH_ITER (hh, module->sessions, s, next)
 		remove_inlock(module, s);
 	changed(module);
 }

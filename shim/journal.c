@@ -56,7 +56,7 @@ static size_t print_time(char *line, size_t size)
 	long day = day_of_year - (153 * m + 2) / 5 + 1, month = m < 10 ? m + 3 : m - 9;
 	long year = year_of_era + era * 400 + (month <= 2);
 	return (size_t)snprintf(line, size, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%06ldZ", year, month, day,
-				second / 3600, second / 60 % 60, second % 60, t.tv_nsec / 1000);
+	                        second / 3600, second / 60 % 60, second % 60, t.tv_nsec / 1000);
 }
 
 static void put(char *line, size_t length)
@@ -82,13 +82,13 @@ static void put(char *line, size_t length)
 }
 
 static void print(const char *consumer, const char *module, const char *event, const char *result,
-		  const char *format, va_list arguments)
+                  const char *format, va_list arguments)
 {
 	int error = errno;
 	char line[LINE + 2];
 	size_t n = print_time(line, LINE);
 	n += (size_t)snprintf(line + n, LINE - n, " pid=%ld tid=%ld consumer=%s module=%s %s", (long)getpid(),
-			      (long)syscall(SYS_gettid), consumer, module, event);
+	                      (long)syscall(SYS_gettid), consumer, module, event);
 	if (n < LINE && result)
 		n += (size_t)snprintf(line + n, LINE - n, " %s", result);
 	if (n < LINE && format) {
@@ -101,7 +101,7 @@ static void print(const char *consumer, const char *module, const char *event, c
 }
 
 static void print_detail(const char *consumer, const char *module, const char *event, const char *result,
-			 const char *format, ...)
+                         const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
@@ -117,7 +117,8 @@ void journal_write_call(const struct view *view, unsigned function, CK_RV rv, co
 		snprintf(number, sizeof number, "0x%lx", rv);
 		result = number;
 	}
-	print_detail(view->name, view->module->name, calls[function].name, result, detail ? "%s" : NULL, detail);
+	print_detail(view->name, view->module->name, calls[function].name, result, detail ? "%s" : NULL,
+	             detail);
 }
 
 void journal_write_module(const struct module *module, const char *event, const char *format, ...)

@@ -19,29 +19,29 @@ extern _Atomic(bool) journal_open;
 void journal_start(const char *where);
 
 /* A life-cycle call of a consumer, and what it got; detail may be NULL. */
-#define journal_call(view, function, rv, detail)                                                             \
-	do {                                                                                                 \
-		if (UNLIKELY(journal_open))                                                                  \
-			journal_write_call(view, function, rv, detail);                                      \
+#define journal_call(view, function, rv, detail)                        \
+	do {                                                            \
+		if (UNLIKELY(journal_open))                             \
+			journal_write_call(view, function, rv, detail); \
 	} while (0)
 
 /* Something about a module that no consumer asked for. */
-#define journal_module(module, event, ...)                                                                   \
-	do {                                                                                                 \
-		if (UNLIKELY(journal_open))                                                                  \
-			journal_write_module(module, event, __VA_ARGS__);                                    \
+#define journal_module(module, event, ...)                                \
+	do {                                                              \
+		if (UNLIKELY(journal_open))                               \
+			journal_write_module(module, event, __VA_ARGS__); \
 	} while (0)
 
 /* Something about the process or the settings. */
-#define journal_note(event, ...)                                                                             \
-	do {                                                                                                 \
-		if (UNLIKELY(journal_open))                                                                  \
-			journal_write_note(event, __VA_ARGS__);                                              \
+#define journal_note(event, ...)                                \
+	do {                                                    \
+		if (UNLIKELY(journal_open))                     \
+			journal_write_note(event, __VA_ARGS__); \
 	} while (0)
 
 void journal_write_call(const struct view *view, unsigned function, CK_RV rv, const char *detail);
 void journal_write_module(const struct module *module, const char *event, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 void journal_write_note(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

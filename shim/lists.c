@@ -48,10 +48,15 @@ void *lists_target(const struct list *list, unsigned function)
 	return atomic_load(&p11shim_gate_target[list->number * CALLS + function]);
 }
 
+bool lists_supports(const struct list *list, unsigned function)
+{
+	return lists_target(list, function) != (void *)not_supported;
+}
+
 static void set_target(const struct list *list, unsigned function, void *target)
 {
 	atomic_store(&p11shim_gate_target[list->number * CALLS + function],
-		     target ? target : (void *)not_supported);
+	             target ? target : (void *)not_supported);
 }
 
 static struct list *make_inlock(struct view *view, struct raw_list *raw, unsigned limit)
@@ -122,7 +127,7 @@ static struct raw_list *find_raw(const struct module *module, CK_VERSION version
 
 /* The module's raw list of that version; its first of that version counts. */
 static struct raw_list *raw_inlock(struct module *module, const void *list, CK_VERSION version,
-				   unsigned functions)
+                                   unsigned functions)
 {
 	struct raw_list *raw = find_raw(module, version, functions);
 	if (!raw) {
@@ -182,7 +187,7 @@ static struct list *wrap(struct view *view, const void *handed_out, CK_VERSION v
 		module_refresh(list->view);
 	if (!list || list->view != view)
 		journal_module(module, "no room", "for another list: %s gets %s", view->name,
-			       list ? "the shared one" : "the module's own");
+		               list ? "the shared one" : "the module's own");
 	return list;
 }
 
@@ -239,14 +244,16 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 	CK_RV rv = CKR_OK;
 	if (!handed_out) {
 		uintptr_t word = (uintptr_t)ppFunctionList;
-		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1, &word); /* REENTRANT: no lock held */
+		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1,
+		                  &word); /* REENTRANT: no lock held */
 		handed_out = rv == CKR_OK ? *ppFunctionList : NULL;
 		if (rv == CKR_OK && !handed_out)
 			rv = CKR_GENERAL_ERROR;
 	}
 	if (rv == CKR_OK) {
 		struct list *wrapped = wrap(view, handed_out, *(const CK_VERSION *)handed_out, CALLS_2_40);
-		*ppFunctionList = wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
+		*ppFunctionList =
+		        wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
 	}
 	journal_call(view, CALL_C_GetFunctionList, rv, NULL);
 	return rv;
@@ -294,7 +301,8 @@ CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t
 	if (!scope_still_there(&module->object))
 		return CKR_GENERAL_ERROR;
 	struct view *view = view_asking(list, caller);
-	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterface), 4, words); /* REENTRANT: no lock held */
+	CK_RV rv =
+	        calls_invoke(lists_target(list, CALL_C_GetInterface), 4, words); /* REENTRANT: no lock held */
 	if (rv == CKR_OK && ppInterface && *ppInterface)
 		*ppInterface = (CK_INTERFACE_PTR)wrap_interface(view, *ppInterface);
 	journal_call(view, CALL_C_GetInterface, rv, NULL);
@@ -309,7 +317,8 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 	if (!scope_still_there(&module->object))
 		return CKR_GENERAL_ERROR;
 	struct view *view = view_asking(list, caller);
-	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterfaceList), 2, words); /* REENTRANT: no lock held */
+	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterfaceList), 2,
+	                        words); /* REENTRANT: no lock held */
 	if (rv == CKR_OK && pInterfacesList && pulCount)
 		for (CK_ULONG i = 0; i < *pulCount; i++)
 			pInterfacesList[i] = *wrap_interface(view, &pInterfacesList[i]);
@@ -340,9 +349,10 @@ static void *slot_of_looked_up(struct module *module, unsigned function, void *s
 	if (!list)
 		list = module->own;
 	/* What the shim itself calls when this consumer initialises. */
-	static const unsigned needed[] = {CALL_C_Initialize, CALL_C_Finalize, CALL_C_CloseSession, CALL_C_GetSlotInfo};
+	static const unsigned needed[] = {CALL_C_Initialize, CALL_C_Finalize, CALL_C_CloseSession,
+	                                  CALL_C_GetSlotInfo};
 	for (unsigned i = 0; i < COUNT(needed); i++)
-		if (lists_target(list, needed[i]) == (void *)not_supported)
+		if (!lists_supports(list, needed[i]))
 			set_target(list, needed[i], scope_own_symbol(&module->object, calls[needed[i]].name));
 	set_target(list, function, symbol);
 	module_refresh(list->view);

@@ -17,7 +17,8 @@ struct list {
 	struct view *view;
 	struct raw_list *raw;
 	struct list *next; /* of the view */
-	CK_INTERFACE interface[2]; /* by flags: modules offer a list with and without CKF_INTERFACE_FORK_SAFE */
+	CK_INTERFACE
+	        interface[2]; /* by flags: modules offer a list with and without CKF_INTERFACE_FORK_SAFE */
 	CK_FUNCTION_LIST_3_2 table; /* as many functions of it as raw->functions */
 };
 
@@ -38,6 +39,9 @@ void lists_disown_inlock(struct module *module);
 
 /* The module's own function behind a slot; never NULL. */
 void *lists_target(const struct list *list, unsigned function);
+
+/* False: the module has none, and CKR_FUNCTION_NOT_SUPPORTED is answered (B4). */
+bool lists_supports(const struct list *list, unsigned function);
 
 /* C_GetFunctionList and C_GetInterface* by a slot of that list. */
 CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION_LIST_PTR_PTR ppFunctionList);

@@ -135,11 +135,11 @@ struct module *module_of(const void *function, const struct object *instance)
 	if (!scope_object(function, &object) || !scope_own_symbol(&object, "C_GetFunctionList"))
 		return NULL;
 	struct traits traits = {
-		.object = object,
-		.path = strdup(object.path),
-		.settings = config_of_module(object.path),
-		.exit_handlers = scope_has_exit_handlers(&object),
-		.destructors = scope_has_destructors(&object),
+	        .object = object,
+	        .path = strdup(object.path),
+	        .settings = config_of_module(object.path),
+	        .exit_handlers = scope_has_exit_handlers(&object),
+	        .destructors = scope_has_destructors(&object),
 	};
 	bool is_new = false;
 	if (traits.path && traits.settings.in_scope) {
@@ -164,7 +164,8 @@ struct module *module_of(const void *function, const struct object *instance)
 		 * module's own. Only where it has something to do, since in a child
 		 * glibc may have left the lock of exit handlers held.
 		 */
-		if (m->settings.at_exit == AT_EXIT_AUTO ? m->exit_handlers : m->settings.at_exit != AT_EXIT_FORWARD)
+		if (m->settings.at_exit == AT_EXIT_AUTO ? m->exit_handlers
+		                                        : m->settings.at_exit != AT_EXIT_FORWARD)
 			__cxa_atexit(at_exit_of_module, m, &__dso_handle);
 		journal_module(m, "load", "%s", m->path);
 	}
@@ -303,22 +304,21 @@ static CK_RV real_initialise(struct module *m, void *initialise)
 	best.args.LockMutex = NULL;
 	best.args.UnlockMutex = NULL;
 	best.args.flags |= CKF_OS_LOCKING_OK;
-	CK_RV rv = try(m, initialise, &best);
-	if (rv == CKR_CANT_LOCK || rv == CKR_ARGUMENTS_BAD) {
-		bool locks = !m->given.null && (m->given.args.CreateMutex || m->given.args.flags & CKF_OS_LOCKING_OK);
-		CK_RV first = rv;
-		if (!same_arguments(&best, &m->given))
-			rv = try(m, initialise, &m->given);
-		if (first == CKR_CANT_LOCK && rv == CKR_CANT_LOCK && !m->given.null) {
-			none.args.pReserved = m->given.args.pReserved;
-			none.null = !none.args.pReserved;
-			rv = try(m, initialise, &none);
-			locks = false;
-		}
-		if (rv == CKR_OK && first == CKR_CANT_LOCK && !locks && m->settings.serialize != SERIALIZE_NO) {
-			atomic_store(&m->serialise, true);
-			journal_module(m, "serialise", "cannot lock: one call at a time");
-		}
+	CK_RV rv = try(m, initialise, &best), refused = rv;
+	if (rv != CKR_CANT_LOCK && rv != CKR_ARGUMENTS_BAD)
+		return rv;
+	if (!same_arguments(&best, &m->given))
+		rv = try(m, initialise, &m->given);
+	if (rv == CKR_CANT_LOCK && refused == CKR_CANT_LOCK && !m->given.null) {
+		none.args.pReserved = m->given.args.pReserved;
+		none.null = !none.args.pReserved;
+		rv = try(m, initialise, &none);
+	}
+	const CK_C_INITIALIZE_ARGS *taken = &m->arguments.args;
+	bool locks = !m->arguments.null && (taken->CreateMutex || taken->flags & CKF_OS_LOCKING_OK);
+	if (rv == CKR_OK && !locks && m->settings.serialize != SERIALIZE_NO) {
+		atomic_store(&m->serialise, true);
+		journal_module(m, "serialise", "cannot lock: one call at a time");
 	}
 	return rv;
 }
@@ -355,7 +355,7 @@ static CK_RV bring_up_inlock(struct module *m)
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && m->settings.fork == FORK_RESET)
 		rv = reset(m);
 	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
-		       calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 
 	process_enter(); /* the module may have forked: this may be a child */
 	pthread_mutex_lock(&life->lock);
@@ -387,7 +387,7 @@ static CK_RV bring_up_inlock(struct module *m)
  * given to the module if it comes up.
  */
 static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
-				     const struct module_arguments *given, void **hold)
+                                     const struct module_arguments *given, void **hold)
 {
 	struct module *m = view->module;
 	m->given = *given;
@@ -522,7 +522,7 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	} else {
 		rv = real_finalise(m, pReserved);
 		journal_module(m, "real C_Finalize", "%s",
-			       calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+		               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 	}
 	process_enter();
 	pthread_mutex_lock(&life->lock);

@@ -31,9 +31,9 @@ struct module {
 	char name[64];
 	struct settings settings;
 	struct life *life;
-	struct view *shared; /* the view of all consumers that have none of their own */
-	struct list *own;    /* list of the shared view: holds the module's exported functions */
-	_Atomic(bool) gone;  /* it was unloaded */
+	struct view *shared;   /* the view of all consumers that have none of their own */
+	struct list *own;      /* list of the shared view: holds the module's exported functions */
+	_Atomic(bool) gone;    /* it was unloaded */
 	_Atomic(bool) retired; /* the process is exiting and the module may be destroyed */
 	_Atomic(bool) serialise;
 	bool exit_handlers, destructors;
@@ -43,7 +43,7 @@ struct module {
 	 * Inherited by a child, which initialises with them (F2). Written by the
 	 * thread inside the real initialise, before anything counts.
 	 */
-	struct module_arguments given;    /* what the consumer asked for */
+	struct module_arguments given;     /* what the consumer asked for */
 	struct module_arguments arguments; /* what the module has been given */
 	void *initialise, *finalise;       /* the module's functions that were used */
 	void *close_session;

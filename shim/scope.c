@@ -90,7 +90,7 @@ void *scope_hold(const struct object *object, const char *path)
 	if (linker_was_interrupted())
 		return scope_still_there(object) ? SCOPE_NOT_HELD : NULL;
 	void *hold = object->space == LM_ID_BASE ? door_dlopen(name, flags)
-						 : door_dlmopen(object->space, name, flags);
+	                                         : door_dlmopen(object->space, name, flags);
 	if (!hold || !name)
 		return hold;
 	/* The name may have found another object, or the same one loaded anew. */
@@ -146,7 +146,8 @@ bool scope_has_exit_handlers(const struct object *object)
 	for (size_t i = 1; i < imports; i++) {
 		const char *name = names + symbols[i].st_name;
 		if (symbols[i].st_shndx == SHN_UNDEF &&
-		    (strcmp(name, "__cxa_atexit") == 0 || strcmp(name, "atexit") == 0 || strcmp(name, "on_exit") == 0))
+		    (strcmp(name, "__cxa_atexit") == 0 || strcmp(name, "atexit") == 0 ||
+		     strcmp(name, "on_exit") == 0))
 			return true;
 	}
 	return false;

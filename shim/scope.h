@@ -17,10 +17,10 @@
  */
 struct object {
 	struct link_map *map;
-	uintptr_t base;   /* load address */
+	uintptr_t base;     /* load address */
 	const void *inside; /* an address in it */
-	const char *path; /* the linker's name for it; "" for the program; valid while it is loaded */
-	long space;       /* namespace (dlmopen) */
+	const char *path;   /* the linker's name for it; "" for the program; valid while it is loaded */
+	long space;         /* namespace (dlmopen) */
 	unsigned long long device, inode; /* of the file; 0, base when it cannot be asked */
 };
 

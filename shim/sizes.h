@@ -11,8 +11,8 @@
 #define VIEWS 128      /* views, the modules' shared ones included */
 
 #if defined __aarch64__
-#define GATE_STRIDE 64        /* bytes of one gate slot */
-#define FORGOTTEN_PAGE 65536  /* the largest page size of the architecture */
+#define GATE_STRIDE 64       /* bytes of one gate slot */
+#define FORGOTTEN_PAGE 65536 /* the largest page size of the architecture */
 #else
 #define GATE_STRIDE 32
 #define FORGOTTEN_PAGE 4096

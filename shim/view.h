@@ -24,8 +24,8 @@ struct view {
 
 	/* Under life.lock of the module. A child inherits them as they are. */
 	unsigned count;
-	bool inherited; /* count is the parent's: nobody has initialised here yet */
-	bool finalised; /* was initialised by this consumer, and no longer is */
+	bool inherited;  /* count is the parent's: nobody has initialised here yet */
+	bool finalised;  /* was initialised by this consumer, and no longer is */
 	unsigned nested; /* counts that a running initialise of the module made itself */
 
 	struct session *sessions; /* under life.sessions: handles.c */

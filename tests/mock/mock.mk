@@ -2,26 +2,41 @@
 # Included by the Makefile at the top, which sets B, CC and CFLAGS.
 
 B ?= build
-MOCK_SOURCES = tests/mock/mock.c tests/mock/lists.c tests/mock/token.c tests/mock/stubs.c
 MOCK_HEADERS = $(wildcard tests/mock/*.h) tests/mock/options.def shim/pkcs11.h shim/calls.def
 MOCK_CFLAGS = -std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -iquote shim -iquote tests/mock -iquote tests/consumers -pthread
 MOCK_MODULE_FLAGS = -fPIC -shared -fvisibility=hidden -Wl,-Bsymbolic -Wl,-z,defs
 
-# One source, several modules; each variant's flags stand below.
+# One source, several modules: each object is compiled once, and once more for
+# every variant that it has.
+MOCK_OBJECTS = $(addprefix $(B)/mock/objects/,mock.o mock-immortal.o token.o stubs.o lists.o lists-noifc.o lists-list.o lists-same.o)
+$(B)/mock/objects/mock-immortal.o: MOCK_VARIANT = -DMOCK_NO_DESTRUCTOR
+$(B)/mock/objects/lists-noifc.o: MOCK_VARIANT = -DMOCK_NO_INTERFACES
+$(B)/mock/objects/lists-list.o: MOCK_VARIANT = -DMOCK_ONLY_LIST
+$(B)/mock/objects/lists-same.o: MOCK_VARIANT = -DMOCK_SAME_ENTRIES
+$(MOCK_OBJECTS): $(MOCK_HEADERS)
+$(B)/mock/objects/lists-%.o: tests/mock/lists.c
+	@mkdir -p $(@D)
+	$(CC) $(MOCK_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden $(MOCK_VARIANT) -c -o $@ $<
+$(B)/mock/objects/mock-%.o: tests/mock/mock.c
+	@mkdir -p $(@D)
+	$(CC) $(MOCK_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden $(MOCK_VARIANT) -c -o $@ $<
+$(B)/mock/objects/%.o: tests/mock/%.c
+	@mkdir -p $(@D)
+	$(CC) $(MOCK_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+
 MOCK_MODULES = mock mock2 mock3 mock-noifc mock-list mock-same mock-immortal mock-dep
 MOCK_LIBRARIES = $(MOCK_MODULES:%=$(B)/mock/%.so)
-$(B)/mock/mock-noifc.so: MOCK_VARIANT = -DMOCK_NO_INTERFACES
-$(B)/mock/mock-list.so: MOCK_VARIANT = -DMOCK_ONLY_LIST
-$(B)/mock/mock-same.so: MOCK_VARIANT = -DMOCK_SAME_ENTRIES
-$(B)/mock/mock-immortal.so: MOCK_VARIANT = -DMOCK_NO_DESTRUCTOR
+mock_parts = $(1:%=$(B)/mock/objects/%.o) $(B)/mock/objects/token.o $(B)/mock/objects/stubs.o
+$(B)/mock/mock.so $(B)/mock/mock2.so $(B)/mock/mock3.so: $(call mock_parts,mock lists)
+$(B)/mock/mock-noifc.so $(B)/mock/mock-dep.so: $(call mock_parts,mock lists-noifc)
+$(B)/mock/mock-list.so: $(call mock_parts,mock lists-list)
+$(B)/mock/mock-same.so: $(call mock_parts,mock lists-same)
+$(B)/mock/mock-immortal.so: $(call mock_parts,mock-immortal lists)
 # A 2.x module linked to a 3.x one: dlsym finds the dependency's C_GetInterface.
-$(B)/mock/mock-dep.so: MOCK_VARIANT = -DMOCK_NO_INTERFACES
-$(B)/mock/mock-dep.so: MOCK_LINK = -Wl,--no-as-needed $(B)/mock/mock.so -Wl,-rpath,'$$ORIGIN'
 $(B)/mock/mock-dep.so: $(B)/mock/mock.so
-
-$(MOCK_LIBRARIES): $(MOCK_SOURCES) $(MOCK_HEADERS)
-	@mkdir -p $(@D)
-	$(CC) $(MOCK_CFLAGS) $(CFLAGS) $(MOCK_MODULE_FLAGS) $(MOCK_VARIANT) -Wl,-soname,$(@F) $(LDFLAGS) -o $@ $(MOCK_SOURCES) $(MOCK_LINK)
+$(B)/mock/mock-dep.so: private MOCK_LINK = -Wl,--no-as-needed $(B)/mock/mock.so -Wl,-rpath,'$$ORIGIN'
+$(MOCK_LIBRARIES):
+	$(CC) $(CFLAGS) $(MOCK_MODULE_FLAGS) -Wl,-soname,$(@F) $(LDFLAGS) -o $@ $(filter %.o,$^) $(MOCK_LINK) -pthread
 
 # Consumers are told apart by the object that a lookup comes from: no tail calls.
 CONSUMERS = $(foreach n,1 2 3 4,$(B)/consumers/consumer-$(n).so)

@@ -42,8 +42,8 @@ static void test_return_names(void **state)
 
 static uintptr_t seen[10];
 
-static CK_RV take_10(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, uintptr_t g,
-		     uintptr_t h, uintptr_t i, uintptr_t j)
+static CK_RV take_10(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f,
+                     uintptr_t g, uintptr_t h, uintptr_t i, uintptr_t j)
 {
 	uintptr_t words[] = {a, b, c, d, e, f, g, h, i, j};
 	memcpy(seen, words, sizeof words);
@@ -86,9 +86,9 @@ static void test_gate_stride(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),	     cmocka_unit_test(test_find),
-		cmocka_unit_test(test_return_names), cmocka_unit_test(test_invoke),
-		cmocka_unit_test(test_gate_stride),
+	        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_find),
+	        cmocka_unit_test(test_return_names), cmocka_unit_test(test_invoke),
+	        cmocka_unit_test(test_gate_stride),
 	};
 	return cmocka_run_group_tests_name("calls", tests, NULL, NULL);
 }

@@ -80,7 +80,7 @@ static int globs(void)
 	write_file("libreal.so", "");
 	CHILD_CHECK(symlink("libreal.so", in_directory("alias.so")) == 0);
 	write_file("p11shim.conf", "[lib*.so]\nfork = strict\n[*/special/*]\nfork = off\n"
-				   "[libreal.so]\nalready = report\n[special.so]\nfork=reset\n");
+	                           "[libreal.so]\nalready = report\n[special.so]\nfork=reset\n");
 	CHILD_CHECK(config_of_module("/a/libx.so").fork == FORK_STRICT);
 	CHILD_CHECK(config_of_module("/a/x.so").fork == FORK_AUTO);
 	CHILD_CHECK(config_of_module("/a/special/libx.so").fork == FORK_OFF);
@@ -158,11 +158,11 @@ static int garbage(void)
 	return 0;
 }
 
-#define TEST(name)                                                                                           \
-	static void test_##name(void **state)                                                                \
-	{                                                                                                    \
-		(void)state;                                                                                 \
-		assert_int_equal(in_child(name), 0);                                                         \
+#define TEST(name)                                   \
+	static void test_##name(void **state)        \
+	{                                            \
+		(void)state;                         \
+		assert_int_equal(in_child(name), 0); \
 	}
 TEST(defaults)
 TEST(precedence)
@@ -180,8 +180,8 @@ int main(void)
 		return 1;
 	const struct CMUnitTest tests[] = {
 #define UNIT(name) cmocka_unit_test_setup(test_##name, setup)
-		UNIT(defaults), UNIT(precedence), UNIT(globs),	  UNIT(scope),	 UNIT(known),
-		UNIT(mistakes), UNIT(unreadable), UNIT(disabled), UNIT(garbage),
+	        UNIT(defaults), UNIT(precedence), UNIT(globs),    UNIT(scope),   UNIT(known),
+	        UNIT(mistakes), UNIT(unreadable), UNIT(disabled), UNIT(garbage),
 	};
 	int failed = cmocka_run_group_tests_name("config", tests, NULL, NULL);
 	char command[300];

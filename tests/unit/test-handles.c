@@ -91,10 +91,10 @@ static void test_torn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_own_only, setup),
-		cmocka_unit_test_setup(test_reissued, setup),
-		cmocka_unit_test_setup(test_forget_all, setup),
-		cmocka_unit_test_setup(test_torn, setup),
+	        cmocka_unit_test_setup(test_own_only, setup),
+	        cmocka_unit_test_setup(test_reissued, setup),
+	        cmocka_unit_test_setup(test_forget_all, setup),
+	        cmocka_unit_test_setup(test_torn, setup),
 	};
 	return cmocka_run_group_tests_name("handles", tests, NULL, NULL);
 }

@@ -119,8 +119,9 @@ static void test_emulated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fork),	cmocka_unit_test(test_grandchild), cmocka_unit_test(test_raw_clone),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_emulated),
+	        cmocka_unit_test(test_fork),      cmocka_unit_test(test_grandchild),
+	        cmocka_unit_test(test_raw_clone), cmocka_unit_test(test_refused),
+	        cmocka_unit_test(test_emulated),
 	};
 	return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }

@@ -67,9 +67,9 @@ static void test_exit_handlers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_objects),
-		cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_exit_handlers),
+	        cmocka_unit_test(test_objects),
+	        cmocka_unit_test(test_hold),
+	        cmocka_unit_test(test_exit_handlers),
 	};
 	return cmocka_run_group_tests_name("scope", tests, NULL, NULL);
 }

@@ -32,12 +32,12 @@ static inline int in_child(int (*body)(void))
 }
 
 /* In a child: end with that line as the mark of what went wrong. */
-#define CHILD_CHECK(condition)                                                                               \
-	do {                                                                                                 \
-		if (!(condition)) {                                                                          \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);              \
-			return 1;                                                                            \
-		}                                                                                            \
+#define CHILD_CHECK(condition)                                                                  \
+	do {                                                                                    \
+		if (!(condition)) {                                                             \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			return 1;                                                               \
+		}                                                                               \
 	} while (0)
 
 #endif
