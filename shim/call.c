@@ -30,13 +30,12 @@ struct call {
 static void serial_enter(struct module *m)
 {
 	struct life *life = m->life;
-	if (atomic_load(&life->serialised_held) && pthread_equal(life->serialised_owner, pthread_self())) {
+	if (atomic_load(&life->serialised_owner) == pthread_self()) { /* only true if set by this thread */
 		life->serialised_depth++;
 		return;
 	}
 	pthread_mutex_lock(&life->serialised);
-	life->serialised_owner = pthread_self();
-	atomic_store(&life->serialised_held, true);
+	atomic_store(&life->serialised_owner, pthread_self());
 	life->serialised_depth = 1;
 }
 
@@ -45,7 +44,7 @@ static void serial_leave(struct module *m)
 	struct life *life = m->life;
 	if (--life->serialised_depth > 0)
 		return;
-	atomic_store(&life->serialised_held, false);
+	atomic_store(&life->serialised_owner, 0);
 	pthread_mutex_unlock(&life->serialised);
 }
 

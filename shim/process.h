@@ -45,8 +45,7 @@ struct life {
 	CK_RV failure;
 	pthread_mutex_t sessions;   /* handles.c */
 	pthread_mutex_t serialised; /* call.c: calls into a module that cannot lock */
-	_Atomic(bool) serialised_held;
-	pthread_t serialised_owner;
+	_Atomic(pthread_t) serialised_owner; /* 0: nobody, which no glibc thread is */
 	unsigned serialised_depth;
 };
 
