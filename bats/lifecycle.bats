@@ -132,6 +132,10 @@ drive() {
 	drive lifecycle C7-nests-itself
 }
 
+@test "contract C7: C_Initialize initialises itself, and stays so" {
+	drive lifecycle C7-nests-itself-for-good
+}
+
 @test "contract C7: C_Initialize initialises another module" {
 	drive lifecycle C7-nests-another
 }
@@ -237,6 +241,10 @@ drive() {
 
 @test "contract D1: the last C_Finalize of a view closes what it left open" {
 	drive sessions D1-last-finalise
+}
+
+@test "contract D1: each session is closed once" {
+	drive sessions D1-closed-once
 }
 
 @test "contract D1: a number given again belongs to its new owner" {

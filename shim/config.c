@@ -212,7 +212,7 @@ static void read_file(struct settings_list *list, const char *path, bool named)
 		read_source(&source);
 		fclose(source.file);
 	} else if (named || (errno != ENOENT && errno != ENOTDIR)) {
-		complain(&source, "cannot be read", strerror(errno));
+		journal_note("settings", "%s: cannot be read: %m", path);
 	}
 }
 

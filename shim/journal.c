@@ -87,8 +87,8 @@ static void print(const char *consumer, const char *module, const char *event, c
 	int error = errno;
 	char line[LINE + 2];
 	size_t n = print_time(line, LINE);
-	n += (size_t)snprintf(line + n, LINE - n, " pid=%ld tid=%ld consumer=%s module=%s %s", (long)getpid(),
-	                      (long)syscall(SYS_gettid), consumer, module, event);
+	n += (size_t)snprintf(line + n, LINE - n, " pid=%ld tid=%ld consumer=%s module=%s %s",
+	                      (long)syscall(SYS_getpid), (long)syscall(SYS_gettid), consumer, module, event);
 	if (n < LINE && result)
 		n += (size_t)snprintf(line + n, LINE - n, " %s", result);
 	if (n < LINE && format) {

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "gate.h"
 #include "journal.h"
@@ -38,7 +40,7 @@ static void name_view(struct view *view, const char *path)
 	if (name[0])
 		snprintf(view->name, sizeof view->name, "%s", name);
 	else
-		prctl(PR_GET_NAME, view->name); /* the program itself: 16 bytes at most */
+		syscall(SYS_prctl, PR_GET_NAME, view->name); /* the program itself: 16 bytes at most */
 }
 
 static struct view *make_inlock(struct module *module, const struct object *consumer, unsigned limit)

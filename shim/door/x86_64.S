@@ -13,7 +13,7 @@
 	.p2align 4
 \name:
 	.cfi_startproc
-	endbr64
+	_CET_ENDBR
 	pushq	%rdx
 	.cfi_adjust_cfa_offset 8
 	pushq	%rsi
@@ -47,7 +47,7 @@
 	.p2align 4
 p11shim_door_answer:
 	.cfi_startproc
-	endbr64
+	_CET_ENDBR
 	movq	%rdi, %rax
 	ret
 	.cfi_endproc

@@ -7,7 +7,7 @@
  * and nothing else: a load with its test, a jump not taken, a load with its
  * jump. No register and no stack slot of the call is touched, so the module's
  * function finds everything as the consumer left it, at the consumer's own
- * return address.
+ * return address. (_CET_ENDBR is nothing unless built with -fcf-protection.)
  *
  * live[] lies at the start of the memory that the kernel wipes at fork
  * (process.h); loads and stores of a byte are whole, and on x86 in order.
@@ -24,7 +24,7 @@
 
 	.macro	gate_FAST
 	.p2align 5
-	endbr64
+	_CET_ENDBR
 	cmpb	$0, p11shim_forgotten + list(%rip)
 	je	1f
 	jmp	*p11shim_gate_target + 8 * index(%rip)
@@ -34,7 +34,7 @@
 
 	.macro	gate_FULL
 	.p2align 5
-	endbr64
+	_CET_ENDBR
 	to_full_path
 	.set	index, index + 1
 	.endm

@@ -64,22 +64,28 @@ static void test_invoke(void **state)
 	}
 }
 
+#ifdef __x86_64__
+/* The number that a slot hands to the full path: the only `mov $imm32, %eax` in it. */
+static uint32_t index_in_slot(const unsigned char *slot)
+{
+	uint32_t index = ~0U;
+	for (unsigned i = 0; i + 5 < GATE_STRIDE; i++)
+		if (slot[i] == 0xb8 && (slot[i + 5] == 0xe9 || slot[i + 5] == 0xeb)) {
+			memcpy(&index, slot + i + 1, sizeof index);
+			break;
+		}
+	return index;
+}
+#endif
+
 /* Slots are as far apart as sizes.h says, or every list leads astray. */
 static void test_gate_stride(void **state)
 {
 	(void)state;
-	const char *first = gate_slot(0, 0), *last = gate_slot(GATE_LISTS - 1, CALLS - 1);
-	assert_ptr_equal(first, p11shim_gate_slots);
-	assert_memory_equal(gate_slot(1, 0), first, 4);
+	assert_ptr_equal(gate_slot(0, 0), p11shim_gate_slots);
 #ifdef __x86_64__
-	/* every slot begins alike, with endbr64, and ends in a jump to the full path */
 	for (unsigned i = 0; i < GATE_LISTS * CALLS; i++)
-		assert_memory_equal(first + (size_t)i * GATE_STRIDE, "\xf3\x0f\x1e\xfa", 4);
-	uint32_t index;
-	memcpy(&index, last + 4 + (last[4] == (char)0xb8 ? 1 : 16), sizeof index);
-	assert_int_equal(index, GATE_LISTS * CALLS - 1);
-#else
-	assert_true(last > first);
+		assert_int_equal(index_in_slot(gate_slot(i / CALLS, i % CALLS)), i);
 #endif
 }
 

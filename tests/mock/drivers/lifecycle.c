@@ -332,6 +332,25 @@ static void nests_itself(void)
 	EQUAL(a.mock.get("finalise_done"), 1);
 }
 
+/* Its own view keeps it initialised after all consumers have left. */
+static void nests_itself_for_good(void)
+{
+	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
+
+	a.mock.set("nest_self", 2);
+	IS(initialise(&a), CKR_OK);
+	IS((CK_RV)a.mock.get("nested_initialise_rv"), CKR_OK);
+	IS(work(&a), CKR_OK);
+	IS(finalise(&a), CKR_OK);
+	EQUAL(a.mock.get("finalise_calls"), 0);
+	IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
+	IS(work(&b), CKR_OK); /* borrows */
+	IS(initialise(&b), CKR_OK);
+	IS(finalise(&b), CKR_OK);
+	EQUAL(a.mock.get("initialise_done"), 1);
+	EQUAL(a.mock.get("finalise_calls"), 0);
+}
+
 static void nests_another(void)
 {
 	struct user a = user_of(1, MOCK), b = user_of(2, MOCK), other = user_of(3, "mock/mock2.so");
@@ -839,6 +858,7 @@ int main(int argc, char **argv)
 	        {"C2-failing-finalise", failing_finalise},
 	        {"C6-initialised-by-somebody-unseen", initialised_by_somebody_unseen},
 	        {"C7-nests-itself", nests_itself},
+	        {"C7-nests-itself-for-good", nests_itself_for_good},
 	        {"C7-nests-another", nests_another},
 	        {"C7-nests-in-a-circle", nests_in_a_circle},
 	        {"C7-forks-in-initialise", forks_in_initialise},

@@ -62,6 +62,31 @@ static void last_finalise(void)
 	EQUAL(a.mock.get("finalise_done"), 1);
 }
 
+/* What was closed is forgotten: each session is closed in the module once. */
+static void closed_once(void)
+{
+	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
+
+	IS(initialise(&a), CKR_OK);
+	IS(initialise(&b), CKR_OK);
+	for (int i = 0; i < 10; i++)
+		IS(a.list->C_CloseSession(open_on(&a, 0)), CKR_OK);
+	EQUAL(a.mock.get("C_CloseSession"), 10);
+	IS(a.list->C_CloseAllSessions(0), CKR_OK);
+	EQUAL(a.mock.get("C_CloseSession"), 10);
+	for (int i = 0; i < 10; i++)
+		open_on(&a, 0);
+	IS(a.list->C_CloseAllSessions(0), CKR_OK);
+	IS(a.list->C_CloseAllSessions(0), CKR_OK);
+	EQUAL(a.mock.get("C_CloseSession"), 20);
+	open_on(&a, 0);
+	IS(b.list->C_CloseSession(open_on(&a, 0)), CKR_OK); /* another's: as without the shim */
+	IS(finalise(&a), CKR_OK);
+	EQUAL(a.mock.get("C_CloseSession"), 22);
+	EQUAL(a.mock.get("closed"), 22);
+	IS(finalise(&b), CKR_OK);
+}
+
 /* A number that the module gives out again belongs to its new owner alone. */
 static void number_given_again(void)
 {
