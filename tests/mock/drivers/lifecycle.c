@@ -146,6 +146,8 @@ static void *race(void *argument)
 			pthread_barrier_wait(r->barrier);
 		IS(initialise(&r->user), CKR_OK);
 		IS(work(&r->user), CKR_OK);
+		if (i % 3 == 0)
+			open_on(&r->user, 0); /* left to finalise */
 		IS(finalise(&r->user), CKR_OK);
 	}
 	return NULL;

@@ -233,6 +233,7 @@ int main(int argc, char **argv)
 	static const struct test_case cases[] = {
 	        {"D1-close-all", close_all},
 	        {"D1-last-finalise", last_finalise},
+	        {"D1-closed-once", closed_once},
 	        {"D1-number-given-again", number_given_again},
 	        {"D1-dropped-by-the-token", dropped_by_the_token},
 	        {"D1-three-crowds", three_crowds},
