@@ -23,46 +23,14 @@ struct call {
 };
 
 /*
- * One call at a time into a module that cannot lock. A call that the module
- * makes itself, on the same thread, is let through. C_WaitForSlotEvent may
- * block and is not kept waiting nor keeps others waiting.
+ * The module's own function with the consumer's words. C_WaitForSlotEvent may
+ * block: it is not kept waiting and keeps nobody waiting.
  */
-static void serial_enter(struct module *m)
-{
-	struct life *life = m->life;
-	if (atomic_load(&life->serialised_owner) == pthread_self()) { /* only true if set by this thread */
-		life->serialised_depth++;
-		return;
-	}
-	pthread_mutex_lock(&life->serialised);
-	atomic_store(&life->serialised_owner, pthread_self());
-	life->serialised_depth = 1;
-}
-
-static void serial_leave(struct module *m)
-{
-	struct life *life = m->life;
-	if (--life->serialised_depth > 0)
-		return;
-	atomic_store(&life->serialised_owner, 0);
-	pthread_mutex_unlock(&life->serialised);
-}
-
-/* The module's own function with the consumer's words. REENTRANT: no lock held, or `serialised`. */
 static CK_RV real_call(struct call *call)
 {
-	void *target = lists_target(call->list, call->function);
-	unsigned parameters = calls[call->function].parameters;
-	bool serialise = atomic_load(&call->module->serialise) && call->function != CALL_C_WaitForSlotEvent;
-	if (!serialise)
-		return calls_invoke(target, parameters, call->word);
-	unsigned process = process_generation();
-	serial_enter(call->module);
-	CK_RV rv = calls_invoke(target, parameters, call->word);
-	process_enter();
-	if (process == process_generation()) /* else the module forked, and this child holds nothing */
-		serial_leave(call->module);
-	return rv;
+	return module_call(call->module, lists_target(call->list, call->function),
+	                   calls[call->function].parameters, call->word,
+	                   call->function == CALL_C_WaitForSlotEvent);
 }
 
 /* Any call between C_Initialize and C_Finalize. */

@@ -18,7 +18,7 @@ struct list {
 	struct raw_list *raw;
 	struct list *next; /* of the view */
 	CK_INTERFACE
-	        interface[2]; /* by flags: modules offer a list with and without CKF_INTERFACE_FORK_SAFE */
+	interface[2]; /* by flags: modules offer a list with and without CKF_INTERFACE_FORK_SAFE */
 	CK_FUNCTION_LIST_3_2 table; /* as many functions of it as raw->functions */
 };
 

@@ -468,10 +468,41 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 	return rv;
 }
 
-CK_RV module_close_session(struct module *module, CK_SESSION_HANDLE session)
+/*
+ * One call at a time into a module that cannot lock. A call that the module
+ * makes itself, on the same thread, is let through.
+ */
+static void serial_enter(struct life *life)
 {
-	uintptr_t word = session;
-	return calls_invoke(module->close_session, 1, &word); /* REENTRANT: no lock held */
+	if (atomic_load(&life->serialised_owner) == pthread_self()) { /* only true if set by this thread */
+		life->serialised_depth++;
+		return;
+	}
+	pthread_mutex_lock(&life->serialised);
+	atomic_store(&life->serialised_owner, pthread_self());
+	life->serialised_depth = 1;
+}
+
+static void serial_leave(struct life *life)
+{
+	if (--life->serialised_depth > 0)
+		return;
+	atomic_store(&life->serialised_owner, 0);
+	pthread_mutex_unlock(&life->serialised);
+}
+
+CK_RV module_call(struct module *module, void *function, unsigned parameters, const uintptr_t *words,
+                  bool may_block)
+{
+	if (!atomic_load(&module->serialise) || may_block)
+		return calls_invoke(function, parameters, words); /* REENTRANT: no lock held */
+	unsigned process = process_generation();
+	serial_enter(module->life);
+	CK_RV rv = calls_invoke(function, parameters, words); /* REENTRANT: `serialised` held */
+	process_enter();
+	if (process == process_generation()) /* else the module forked, and this child holds nothing */
+		serial_leave(module->life);
+	return rv;
 }
 
 /* Closes what the view left open. The caller has a reference, and no lock. */
@@ -481,7 +512,8 @@ static void close_sessions(struct view *view, struct session *sessions)
 	CK_SESSION_HANDLE session;
 	unsigned closed = 0;
 	while (handles_next(&sessions, &session)) {
-		module_close_session(m, session);
+		uintptr_t word = session;
+		module_call(m, m->close_session, 1, &word, false);
 		closed++;
 	}
 	if (closed)

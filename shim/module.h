@@ -71,8 +71,12 @@ void modules_notice_unloads(void);
 CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR pInitArgs);
 CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved);
 
-/* The module's C_CloseSession. The caller sees to it that the module is up. */
-CK_RV module_close_session(struct module *module, CK_SESSION_HANDLE session);
+/*
+ * A function of the module, with so many words; the caller sees to it that the
+ * module is up. One at a time if the module cannot lock, unless it may block.
+ */
+CK_RV module_call(struct module *module, void *function, unsigned parameters, const uintptr_t *words,
+                  bool may_block);
 
 /*
  * May a call of this view go on to the module? CKR_OK, or what to answer

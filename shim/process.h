@@ -43,8 +43,8 @@ struct life {
 	unsigned long attempt;        /* number of the last real initialise that began */
 	unsigned long failed_attempt; /* number of the last one that failed, and how */
 	CK_RV failure;
-	pthread_mutex_t sessions;   /* handles.c */
-	pthread_mutex_t serialised; /* call.c: calls into a module that cannot lock */
+	pthread_mutex_t sessions;            /* handles.c */
+	pthread_mutex_t serialised;          /* calls into a module that cannot lock */
 	_Atomic(pthread_t) serialised_owner; /* 0: nobody, which no glibc thread is */
 	unsigned serialised_depth;
 };

@@ -29,7 +29,7 @@ struct consumer {
 
 	/* The functions that give lists, looked up and called here; CKR_GENERAL_ERROR if there is none. */
 	CK_RV (*ask_list)(void *module, CK_FUNCTION_LIST **list);
-	CK_RV (*ask_interface)
+	CK_RV(*ask_interface)
 	(void *module, const char *name, CK_VERSION *version, CK_INTERFACE **interface, CK_FLAGS flags);
 	CK_RV (*ask_interfaces)(void *module, CK_INTERFACE *interfaces, CK_ULONG *count);
 
@@ -42,7 +42,7 @@ struct consumer {
 	CK_RV (*finalise)(CK_FUNCTION_LIST *list);
 	CK_RV (*open)(CK_FUNCTION_LIST *list, CK_SLOT_ID slot, CK_SESSION_HANDLE *session);
 	CK_RV (*login)(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session, const char *pin);
-	CK_RV (*sign)
+	CK_RV(*sign)
 	(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session, const void *data, CK_ULONG size,
 	 CK_BYTE *signature, CK_ULONG *signature_size);
 };

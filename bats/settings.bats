@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# Settings as a whole process sees them, and the installed library.
+
+load helper
+
+setup() {
+	need_token
+}
+
+@test "contract H2: under AT_SECURE the user's variables and files do not count" {
+	[ "$(id -u)" -eq 0 ] || skip "only root can make a set-gid program of another group"
+	cp "$BUILD/unit/test-config" "$BATS_TEST_TMPDIR/probe"
+	mkdir -p "$BATS_TEST_TMPDIR/p11shim"
+	printf '[*]\nfork = off\n' >"$BATS_TEST_TMPDIR/p11shim/p11shim.conf"
+	export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR P11SHIM_DISABLE=1 P11SHIM_LOG=$BATS_TEST_TMPDIR/log
+	run "$BATS_TEST_TMPDIR/probe" probe
+	assert_output 'fork=3 disabled=1 log=1'
+	chgrp nogroup "$BATS_TEST_TMPDIR/probe"
+	chmod g+s "$BATS_TEST_TMPDIR/probe"
+	rm -f "$BATS_TEST_TMPDIR/log"
+	run "$BATS_TEST_TMPDIR/probe" probe
+	assert_output 'fork=0 disabled=0 log=0'
+	[ ! -e "$BATS_TEST_TMPDIR/log" ]
+}
+
+@test "contract H1: an excluded module is left alone" {
+	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log
+	with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
+	grep -q 'module=libsofthsm2.so C_Initialize' "$P11SHIM_LOG"
+	rm "$P11SHIM_LOG"
+	P11SHIM_EXCLUDE=yes with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
+	[ ! -e "$P11SHIM_LOG" ]
+}
+
+@test "contract H1: modules = known, modules = patterns" {
+	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log
+	P11SHIM_MODULES='libother*.so' with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
+	[ ! -e "$P11SHIM_LOG" ]
+	P11SHIM_MODULES='libother*.so libsoft*' with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
+	grep -q C_Initialize "$P11SHIM_LOG"
+	rm "$P11SHIM_LOG"
+	P11SHIM_MODULES=known with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
+	grep -q C_Initialize "$P11SHIM_LOG"
+	rm "$P11SHIM_LOG"
+	cp "$(realpath "$SOFTHSM2_MODULE")" "$BATS_TEST_TMPDIR/unheard-of.so"
+	P11SHIM_MODULES=known with_shim pkcs11-tool --module "$BATS_TEST_TMPDIR/unheard-of.so" -L
+	[ ! -e "$P11SHIM_LOG" ]
+	# what a p11-kit .module file of the user names is known
+	mkdir -p "$BATS_TEST_TMPDIR/home/.config/pkcs11/modules"
+	echo "module: $BATS_TEST_TMPDIR/unheard-of.so" >"$BATS_TEST_TMPDIR/home/.config/pkcs11/modules/mine.module"
+	HOME=$BATS_TEST_TMPDIR/home P11SHIM_MODULES=known \
+		with_shim pkcs11-tool --module "$BATS_TEST_TMPDIR/unheard-of.so" -L
+	grep -q C_Initialize "$P11SHIM_LOG"
+}
+
+@test "contract H4: mode = observe changes no answer and records who did what" {
+	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log
+	run without_shim "$PROGRAMS/two-plugins"
+	expected=$output expected_status=$status
+	[ "$expected_status" -ne 0 ]
+	P11SHIM_MODE=observe run with_shim "$PROGRAMS/two-plugins"
+	assert_equal "$output" "$expected"
+	assert_equal "$status" "$expected_status"
+	grep -q 'consumer=plugin-a.so module=libsofthsm2.so C_Initialize CKR_OK' "$P11SHIM_LOG"
+	grep -q 'consumer=plugin-b.so module=libsofthsm2.so C_Initialize CKR_CRYPTOKI_ALREADY_INITIALIZED' "$P11SHIM_LOG"
+	grep -q 'consumer=plugin-a.so module=libsofthsm2.so C_Finalize CKR_OK' "$P11SHIM_LOG"
+}
+
+@test "contract A3: RTLD_DEEPBIND stays, unless deepbind = strip" {
+	cat >"$BATS_TEST_TMPDIR/deep.c" <<-'C'
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <stdio.h>
+		int main(int n, char **argument)
+		{
+			void *plugin = dlopen(argument[1], RTLD_NOW | RTLD_DEEPBIND);
+			int (*hello)(void) = (int (*)(void))dlsym(plugin, "hello");
+			return n < 2 || !hello || hello();
+		}
+	C
+	cat >"$BATS_TEST_TMPDIR/plugin.c" <<-'C'
+		#include <dlfcn.h>
+		#include <stdlib.h>
+		int hello(void);
+		int hello(void)
+		{
+			void *list, *module = dlopen(getenv("SOFTHSM2_MODULE"), RTLD_NOW);
+			long (*get)(void **) = (long (*)(void **))dlsym(module, "C_GetFunctionList");
+			return !get || get(&list) != 0;
+		}
+	C
+	gcc -o "$BATS_TEST_TMPDIR/deep" "$BATS_TEST_TMPDIR/deep.c" -ldl
+	gcc -shared -fPIC -o "$BATS_TEST_TMPDIR/plugin.so" "$BATS_TEST_TMPDIR/plugin.c" -ldl
+	export SOFTHSM2_MODULE P11SHIM_LOG=$BATS_TEST_TMPDIR/log
+	with_shim "$BATS_TEST_TMPDIR/deep" "$BATS_TEST_TMPDIR/plugin.so"
+	[ ! -e "$P11SHIM_LOG" ]
+	P11SHIM_DEEPBIND=strip with_shim "$BATS_TEST_TMPDIR/deep" "$BATS_TEST_TMPDIR/plugin.so"
+	grep -q 'module=libsofthsm2.so load' "$P11SHIM_LOG"
+}
+
+@test "make install and uninstall: LD_PRELOAD=libp11shim.so is enough" {
+	make -C "$ROOT" --no-print-directory -s B="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/opt/p11 install
+	library=$BATS_TEST_TMPDIR/root/opt/p11/lib/libp11shim.so
+	cmp "$library" "$BUILD/libp11shim.so"
+	run env LD_LIBRARY_PATH="${library%/*}" LD_PRELOAD=libp11shim.so P11SHIM_LOG="$BATS_TEST_TMPDIR/log" \
+		timeout 60 pkcs11-tool --module "$SOFTHSM2_MODULE" -L
+	assert_success
+	grep -q 'C_Initialize CKR_OK' "$BATS_TEST_TMPDIR/log"
+	make -C "$ROOT" --no-print-directory -s B="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/opt/p11 uninstall
+	[ ! -e "$library" ]
+}
