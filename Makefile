@@ -57,7 +57,7 @@ $(B)/shim:
 	mkdir -p $@
 
 include tests/unit/unit.mk
-include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk)
+include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk)
 
 TESTS = $(LIBRARY) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL)
 
@@ -90,8 +90,12 @@ check-asan check-tsan: check-%san:
 	@scripts/setup check
 	@scripts/check-sanitizer $*san $(B)
 
+check-real:
+	@scripts/setup check
+	@$(MAKE) --no-print-directory tests $(if $(wildcard tests/fork/fork.mk),fork)
+	@scripts/check-real $(B)
+
 bench:
-	@scripts/setup demo
 	@scripts/setup check
 	@$(MAKE) --no-print-directory $(LIBRARY) bench-programs
 	@scripts/bench $(B) $(LIBRARY)
@@ -115,7 +119,7 @@ help:
 	@echo 'make                 the library: $(LIBRARY)'
 	@echo 'make demo            what goes wrong without the shim, and right with it, side by side'
 	@echo 'make check           all tests'
-	@echo 'make check-stress    the long ones; also check-valgrind, check-asan, check-tsan'
+	@echo 'make check-stress    the long ones; also check-real, check-valgrind, check-asan, check-tsan'
 	@echo 'make bench           what it costs'
 	@echo 'make install         into LIBDIR ($(LIBDIR)); also uninstall. PREFIX, LIBDIR, DESTDIR'
 	@echo 'make clean'

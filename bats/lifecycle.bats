@@ -377,3 +377,7 @@ drive() {
 	run with_shim "$BUILD/stress/model" --steps 2000 --module "$SOFTHSM2_MODULE" --pin "$TOKEN_PIN"
 	assert_success
 }
+
+@test "contract F4: a session's number from before the fork never means another session" {
+	drive forks F4-stale-number
+}

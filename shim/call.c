@@ -33,6 +33,18 @@ static CK_RV real_call(struct call *call)
 	                   call->function == CALL_C_WaitForSlotEvent);
 }
 
+/* After a fork: the number that the module knows the session by (F4). */
+static CK_RV translate_session(struct call *call)
+{
+	CK_SESSION_HANDLE real;
+	if (!handles_translated(call->module) || calls[call->function].kind[0] != PARAMETER_SESSION)
+		return CKR_OK;
+	if (!handles_real(call->module, call->word[0], &real))
+		return CKR_SESSION_HANDLE_INVALID;
+	call->word[0] = real;
+	return CKR_OK;
+}
+
 /* Any call between C_Initialize and C_Finalize. */
 static CK_RV plain(struct call *call)
 {
@@ -40,7 +52,9 @@ static CK_RV plain(struct call *call)
 	CK_RV rv = module_enter(call->view, &ticket);
 	if (rv != CKR_OK)
 		return rv;
-	rv = real_call(call);
+	rv = translate_session(call);
+	if (rv == CKR_OK)
+		rv = real_call(call);
 	module_leave(call->view, ticket);
 	return rv;
 }
@@ -84,9 +98,15 @@ static CK_RV on_C_OpenSession(struct call *call)
 	CK_SESSION_HANDLE_PTR phSession = (CK_SESSION_HANDLE_PTR)call->word[4];
 	rv = real_call(call);
 	if (rv == CKR_OK && phSession)
-		handles_add(call->view, *phSession, call->word[0]);
+		*phSession = handles_add(call->view, *phSession, call->word[0]);
 	module_leave(call->view, ticket);
 	return rv;
+}
+
+/* Is the session gone, now or already? */
+static bool is_closed(CK_RV rv)
+{
+	return rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED;
 }
 
 /*
@@ -99,11 +119,14 @@ static CK_RV on_C_CloseSession(struct call *call)
 	CK_RV rv = module_enter(call->view, &ticket);
 	if (rv != CKR_OK)
 		return rv;
-	CK_SLOT_ID slot = 0;
-	struct view *owner = handles_take(call->module, call->word[0], &slot);
-	rv = real_call(call);
-	if (owner && rv != CKR_OK && rv != CKR_SESSION_HANDLE_INVALID && rv != CKR_SESSION_CLOSED)
-		handles_add(owner, call->word[0], slot);
+	struct taken_session session;
+	rv = CKR_SESSION_HANDLE_INVALID;
+	if (handles_take(call->module, call->word[0], &session)) {
+		call->word[0] = session.real;
+		rv = real_call(call);
+		if (!is_closed(rv))
+			handles_put_back(call->module, &session);
+	}
 	module_leave(call->view, ticket);
 	return rv;
 }
@@ -128,13 +151,13 @@ static CK_RV close_all(struct call *call)
 	CK_RV first = CKR_OK;
 	struct call close = *call;
 	close.function = CALL_C_CloseSession;
-	CK_SESSION_HANDLE session;
+	struct taken_session session;
 	while (handles_next(&sessions, &session)) {
-		close.word[0] = session;
+		close.word[0] = session.real;
 		CK_RV rv = real_call(&close);
-		if (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED)
+		if (is_closed(rv))
 			continue;
-		handles_add(call->view, session, slot);
+		handles_put_back(call->module, &session);
 		if (first == CKR_OK)
 			first = rv;
 	}

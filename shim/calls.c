@@ -7,8 +7,8 @@
 
 #define PARAMETERS(...) (sizeof((const char[]){__VA_ARGS__}))
 const struct call_description calls[CALLS] = {
-#define CALL(name, route, ...) [CALL_##name] = {#name, PARAMETERS(__VA_ARGS__)},
-#define P(type, name, kind) 0
+#define CALL(name, route, ...) [CALL_##name] = {#name, PARAMETERS(__VA_ARGS__), {__VA_ARGS__}},
+#define P(type, name, kind) PARAMETER_##kind
 #include "calls.def"
 };
 

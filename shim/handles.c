@@ -1,14 +1,15 @@
 /*
  * handles.c: see handles.h.
  *
- * One table per module, by handle, and in it a list per view, so that opening,
- * closing, and closing all of one view cost the same however many sessions
- * others have.
+ * Per module a table by shown number, one by the module's, and in them a list
+ * per view, so that opening, closing, and closing all of one view cost the same
+ * however many sessions others have. A third table holds the stale numbers.
  *
- * A fork may copy the table while another thread is changing it. `sessions_torn`
- * is set around every change: a child that finds it set drops the table, unread
- * (it knows then of no session from before the fork), and one that finds it
- * clear has a whole table.
+ * A fork may copy the tables while another thread is changing them.
+ * `sessions_torn` is set around every change: a child that finds it set drops
+ * the tables, unread, and one that finds it clear has whole ones. What it drops
+ * it cannot call stale by number; then every number that it has not itself
+ * given out is.
  */
 #include <stdlib.h>
 
@@ -20,11 +21,12 @@
 #include "view.h"
 
 struct session {
-	CK_SESSION_HANDLE handle;
+	CK_SESSION_HANDLE shown, real;
 	CK_SLOT_ID slot;
-	struct view *owner;
+	struct view *owner;          /* NULL: stale */
 	struct session *prev, *next; /* of the owner's */
-	UT_hash_handle hh;
+	UT_hash_handle hh;           /* in module->sessions, or module->stale, by shown */
+	UT_hash_handle by_real;      /* in module->real_sessions */
 };
 
 static void change(struct module *module)
@@ -39,48 +41,128 @@ static void changed(struct module *module)
 	pthread_mutex_unlock(&module->life->sessions);
 }
 
-static void remove_inlock(struct module *module, struct session *s)
+static struct session *find_inlock(struct session *table, CK_SESSION_HANDLE shown)
 {
-	HASH_DEL(module->sessions, s);
-	DL_DELETE(s->owner->sessions, s);
-	free(s);
+	struct session *s = NULL;
+	HASH_FIND(hh, table, &shown, sizeof shown, s);
+	return s;
 }
 
-void handles_add(struct view *view, CK_SESSION_HANDLE handle, CK_SLOT_ID slot)
+/* Out of the tables of living sessions; the record is the caller's. */
+static void unlink_inlock(struct module *module, struct session *s)
+{
+	HASH_DELETE(hh, module->sessions, s);
+	HASH_DELETE(by_real, module->real_sessions, s);
+	DL_DELETE(s->owner->sessions, s);
+}
+
+static bool is_stale_inlock(const struct module *module, CK_SESSION_HANDLE shown)
+{
+	return module->all_stale || find_inlock(module->stale, shown);
+}
+
+/*
+ * A number to show that means nothing else: the module's own, or one counted
+ * down from the upper end, far from where modules number. Never the same twice.
+ */
+static CK_SESSION_HANDLE choose_inlock(struct module *module, CK_SESSION_HANDLE real)
+{
+	if (!is_stale_inlock(module, real) && !find_inlock(module->sessions, real))
+		return real;
+	if (module->last_shown == 0)
+		module->last_shown = (CK_SESSION_HANDLE)-16;
+	do
+		module->last_shown--;
+	while (find_inlock(module->stale, module->last_shown) ||
+	       find_inlock(module->sessions, module->last_shown));
+	return module->last_shown;
+}
+
+static struct session *add_inlock(struct view *view, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE real,
+                                  CK_SLOT_ID slot)
+{
+	struct module *module = view->module;
+	struct session *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	*s = (struct session){.shown = shown, .real = real, .slot = slot, .owner = view};
+	HASH_ADD(hh, module->sessions, shown, sizeof s->shown, s);
+	if (s->hh.tbl) {
+		HASH_ADD(by_real, module->real_sessions, real, sizeof s->real, s);
+		if (s->by_real.tbl) {
+			DL_APPEND(view->sessions, s);
+			return s;
+		}
+		HASH_DELETE(hh, module->sessions, s);
+	}
+	free(s);
+	return NULL;
+}
+
+CK_SESSION_HANDLE handles_add(struct view *view, CK_SESSION_HANDLE real, CK_SLOT_ID slot)
 {
 	struct module *module = view->module;
 	struct session *s = NULL;
 	change(module);
-	HASH_FIND(hh, module->sessions, &handle, sizeof handle, s);
-	if (s)
-		remove_inlock(module, s);
-	s = calloc(1, sizeof *s);
-	if (s) {
-		s->handle = handle;
-		s->slot = slot;
-		s->owner = view;
-		HASH_ADD(hh, module->sessions, handle, sizeof s->handle, s);
-		if (s->hh.tbl)
-			DL_APPEND(view->sessions, s);
-		else
-			free(s);
+	HASH_FIND(by_real, module->real_sessions, &real, sizeof real, s);
+	if (s) { /* the module gave the number out again: that session had ended */
+		unlink_inlock(module, s);
+		free(s);
 	}
+	CK_SESSION_HANDLE shown = choose_inlock(module, real);
+	add_inlock(view, shown, real, slot);
 	changed(module);
+	return shown;
 }
 
-struct view *handles_take(struct module *module, CK_SESSION_HANDLE handle, CK_SLOT_ID *slot)
+bool handles_translated(const struct module *module)
 {
-	struct session *s = NULL;
-	struct view *owner = NULL;
+	return atomic_load_explicit(&module->translated, memory_order_relaxed);
+}
+
+bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real)
+{
+	pthread_mutex_lock(&module->life->sessions);
+	const struct session *s = find_inlock(module->sessions, shown);
+	bool good = s || !is_stale_inlock(module, shown);
+	*real = s ? s->real : shown;
+	pthread_mutex_unlock(&module->life->sessions);
+	return good;
+}
+
+static void describe(struct taken_session *taken, const struct session *s)
+{
+	*taken = (struct taken_session){
+	        .shown = s->shown, .real = s->real, .slot = s->slot, .owner = s->owner};
+}
+
+bool handles_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken)
+{
+	bool good = true;
 	change(module);
-	HASH_FIND(hh, module->sessions, &handle, sizeof handle, s);
+	struct session *s = find_inlock(module->sessions, shown);
 	if (s) {
-		owner = s->owner;
-		*slot = s->slot;
-		remove_inlock(module, s);
+		describe(taken, s);
+		unlink_inlock(module, s);
+		free(s);
+	} else {
+		*taken = (struct taken_session){.shown = shown, .real = shown};
+		good = !is_stale_inlock(module, shown);
 	}
 	changed(module);
-	return owner;
+	return good;
+}
+
+void handles_put_back(struct module *module, const struct taken_session *taken)
+{
+	struct session *s = NULL;
+	if (!taken->owner)
+		return;
+	change(module);
+	HASH_FIND(by_real, module->real_sessions, &taken->real, sizeof taken->real, s);
+	if (!s && !find_inlock(module->sessions, taken->shown))
+		add_inlock(taken->owner, taken->shown, taken->real, taken->slot);
+	changed(module);
 }
 
 struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot)
@@ -89,21 +171,20 @@ struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot)
 	change(view->module);
 	DL_FOREACH_SAFE (view->sessions, s, next)
 		if (!slot || s->slot == *slot) {
-			HASH_DEL(view->module->sessions, s);
-			DL_DELETE(view->sessions, s);
+			unlink_inlock(view->module, s);
 			DL_APPEND(taken, s);
 		}
 	changed(view->module);
 	return taken;
 }
 
-bool handles_next(struct session **taken, CK_SESSION_HANDLE *session)
+bool handles_next(struct session **sessions, struct taken_session *taken)
 {
-	struct session *s = *taken;
+	struct session *s = *sessions;
 	if (!s)
 		return false;
-	*session = s->handle;
-	DL_DELETE(*taken, s);
+	describe(taken, s);
+	DL_DELETE(*sessions, s);
 	free(s);
 	return true;
 }
@@ -112,8 +193,32 @@ void handles_forget_all(struct module *module)
 {
 	struct session *s, *next;
 	change(module);
-	HASH_ITER (hh, module->sessions, s, next)
-		remove_inlock(module, s);
+	HASH_ITER (hh, module->sessions, s, next) {
+		unlink_inlock(module, s);
+		free(s);
+	}
+	changed(module);
+}
+
+void handles_make_stale(struct module *module)
+{
+	struct session *s, *next;
+	change(module);
+	module->all_stale |= module->some_unknown;
+	HASH_ITER (hh, module->sessions, s, next) {
+		unlink_inlock(module, s);
+		if (find_inlock(module->stale, s->shown)) {
+			free(s);
+			continue;
+		}
+		s->owner = NULL;
+		HASH_ADD(hh, module->stale, shown, sizeof s->shown, s);
+		if (!s->hh.tbl) { /* no memory: by number it cannot be told any more */
+			free(s);
+			module->all_stale = true;
+		}
+	}
+	atomic_store(&module->translated, module->all_stale || module->stale);
 	changed(module);
 }
 
@@ -122,6 +227,9 @@ void handles_adopt(struct module *module)
 	if (!atomic_load(&module->sessions_torn))
 		return;
 	module->sessions = NULL;
+	module->real_sessions = NULL;
+	module->stale = NULL;
+	module->some_unknown = true;
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
 		if (views[i].module == module)
 			views[i].sessions = NULL;

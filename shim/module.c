@@ -193,7 +193,8 @@ static bool mine_inlock(const struct life *life)
 static void view_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
-	bool on = m->settings.observe || (m->life->state == LIFE_UP && view->count > 0 && !m->serialise);
+	bool on = m->settings.observe ||
+	          (m->life->state == LIFE_UP && view->count > 0 && !m->serialise && !handles_translated(m));
 	view_live_inlock(view, on && !m->retired);
 }
 
@@ -298,6 +299,7 @@ static CK_RV try(struct module *m, void *initialise, const struct module_argumen
 static CK_RV real_initialise(struct module *m, void *initialise)
 {
 	struct module_arguments best = m->given, none = {.null = true};
+	atomic_store(&m->serialise, m->settings.serialize == SERIALIZE_YES);
 	best.null = false;
 	best.args.CreateMutex = NULL;
 	best.args.DestroyMutex = NULL;
@@ -377,7 +379,7 @@ static CK_RV bring_up_inlock(struct module *m)
 		}
 	}
 	if (rv == CKR_OK && inherited && !life->foreign)
-		handles_forget_all(m); /* a new life: the parent's sessions are not in it */
+		handles_make_stale(m); /* a new life: the parent's sessions are not in it (F4) */
 	end_inlock(life, rv == CKR_OK ? LIFE_UP : LIFE_DOWN);
 	return rv;
 }
@@ -509,10 +511,10 @@ CK_RV module_call(struct module *module, void *function, unsigned parameters, co
 static void close_sessions(struct view *view, struct session *sessions)
 {
 	struct module *m = view->module;
-	CK_SESSION_HANDLE session;
+	struct taken_session session;
 	unsigned closed = 0;
 	while (handles_next(&sessions, &session)) {
-		uintptr_t word = session;
+		uintptr_t word = session.real;
 		module_call(m, m->close_session, 1, &word, false);
 		closed++;
 	}

@@ -49,9 +49,12 @@ struct module {
 	void *close_session;
 	_Atomic(void *) hold; /* keeps it loaded while it is initialised */
 
-	/* handles.c, under life.sessions */
-	struct session *sessions;
-	_Atomic(bool) sessions_torn;
+	/* handles.c, under life.sessions; inherited by a child */
+	struct session *sessions, *real_sessions, *stale;
+	CK_SESSION_HANDLE last_shown; /* the last number that was not the module's own */
+	bool some_unknown;            /* the parent had sessions that could not be read */
+	bool all_stale;               /* every number is that was not given out here */
+	_Atomic(bool) translated, sessions_torn;
 };
 
 /*

@@ -25,6 +25,13 @@ static void test_find(void **state)
 		assert_int_equal(calls_find(calls[i].name), i);
 		assert_in_range(calls[i].parameters, 1, CALL_PARAMETERS);
 	}
+	/* a session is always the first parameter: call.c relies on it (contract F4) */
+	for (int i = 0; i < CALLS; i++)
+		for (unsigned p = 0; p < CALL_PARAMETERS; p++) {
+			assert_int_equal(calls[i].kind[p] != PARAMETER_NONE, p < calls[i].parameters);
+			if (p > 0)
+				assert_int_not_equal(calls[i].kind[p], PARAMETER_SESSION);
+		}
 	assert_int_equal(calls_find("C_NoSuchThing"), -1);
 	assert_int_equal(calls_find("C_"), -1);
 	assert_int_equal(calls[CALL_C_UnwrapKeyAuthenticated].parameters, 10);

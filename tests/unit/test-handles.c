@@ -25,9 +25,9 @@ static int setup(void **state)
 
 static unsigned count(struct session *taken)
 {
-	CK_SESSION_HANDLE h;
+	struct taken_session one;
 	unsigned n = 0;
-	while (handles_next(&taken, &h))
+	while (handles_next(&taken, &one))
 		n++;
 	return n;
 }
@@ -49,13 +49,16 @@ static void test_own_only(void **state)
 static void test_reissued(void **state)
 {
 	(void)state;
-	CK_SLOT_ID slot;
+	struct taken_session session;
 	handles_add(a, 7, 3);
-	handles_add(b, 7, 4);
+	assert_int_equal(handles_add(b, 7, 4), 7);
 	assert_int_equal(count(handles_take_all(a, NULL)), 0);
-	assert_ptr_equal(handles_take(&module, 7, &slot), b);
-	assert_int_equal(slot, 4);
-	assert_null(handles_take(&module, 7, &slot));
+	assert_true(handles_take(&module, 7, &session));
+	assert_ptr_equal(session.owner, b);
+	assert_int_equal(session.slot, 4);
+	assert_int_equal(session.real, 7);
+	assert_true(handles_take(&module, 7, &session));
+	assert_null(session.owner);
 	assert_int_equal(count(handles_take_all(b, NULL)), 0);
 }
 
@@ -71,21 +74,85 @@ static void test_forget_all(void **state)
 	handles_forget_all(&module);
 }
 
-/* contract F1: a table that was being changed at the fork is not read */
+/* contract D1: what could not be closed is put back, unless its number means another by now */
+static void test_put_back(void **state)
+{
+	(void)state;
+	struct taken_session session;
+	handles_add(a, 5, 1);
+	assert_true(handles_take(&module, 5, &session));
+	handles_put_back(&module, &session);
+	assert_int_equal(count(handles_take_all(a, NULL)), 1);
+	handles_add(a, 5, 1);
+	assert_true(handles_take(&module, 5, &session));
+	handles_add(b, 5, 1);
+	handles_put_back(&module, &session);
+	assert_int_equal(count(handles_take_all(a, NULL)), 0);
+	assert_int_equal(count(handles_take_all(b, NULL)), 1);
+}
+
+/* contract F4: a stale number never means another session, in any generation */
+static void test_stale(void **state)
+{
+	(void)state;
+	struct taken_session session;
+	CK_SESSION_HANDLE real, shown[3];
+	handles_add(a, 1, 0);
+	handles_add(a, 2, 0);
+	assert_false(handles_translated(&module));
+	handles_make_stale(&module);
+	assert_true(handles_translated(&module));
+	assert_false(handles_real(&module, 1, &real));
+	assert_false(handles_take(&module, 2, &session));
+	for (CK_SESSION_HANDLE h = 1; h <= 3; h++)
+		shown[h - 1] = handles_add(b, h, 0);
+	assert_int_not_equal(shown[0], 1);
+	assert_int_not_equal(shown[1], 2);
+	assert_int_equal(shown[2], 3);
+	for (CK_SESSION_HANDLE h = 1; h <= 3; h++) {
+		assert_true(handles_real(&module, shown[h - 1], &real));
+		assert_int_equal(real, h);
+	}
+	assert_false(handles_real(&module, 1, &real));
+	assert_true(handles_take(&module, shown[0], &session));
+	assert_int_equal(session.real, 1);
+	handles_make_stale(&module);
+	assert_false(handles_real(&module, shown[1], &real));
+	assert_false(handles_real(&module, 3, &real));
+	assert_false(handles_real(&module, 1, &real));
+	CK_SESSION_HANDLE again = handles_add(a, 1, 0);
+	assert_true(again != 1 && again != shown[0] && again != shown[1]);
+	handles_forget_all(&module);
+	assert_false(handles_real(&module, 2, &real));
+}
+
+/* contract F1, F4: a table that was being changed at the fork is not read, and then nothing is believed */
 static void test_torn(void **state)
 {
 	(void)state;
+	CK_SESSION_HANDLE real;
 	handles_add(a, 1, 0);
 	handles_adopt(&module);
 	assert_non_null(a->sessions);
 	handles_forget_all(&module);
 	module.sessions_torn = true;
 	module.sessions = (void *)1;
+	module.real_sessions = (void *)1;
 	a->sessions = (void *)1;
 	handles_adopt(&module);
 	assert_null(module.sessions);
 	assert_null(a->sessions);
 	assert_false(module.sessions_torn);
+	/* carried over: the parent's numbers still mean what they meant */
+	assert_true(handles_real(&module, 77, &real));
+	/* initialised anew: they do not */
+	handles_make_stale(&module);
+	assert_true(handles_translated(&module));
+	assert_false(handles_real(&module, 77, &real));
+	CK_SESSION_HANDLE shown = handles_add(a, 77, 0);
+	assert_int_not_equal(shown, 77);
+	assert_true(handles_real(&module, shown, &real));
+	assert_int_equal(real, 77);
 }
 
 int main(void)
@@ -94,6 +161,8 @@ int main(void)
 	        cmocka_unit_test_setup(test_own_only, setup),
 	        cmocka_unit_test_setup(test_reissued, setup),
 	        cmocka_unit_test_setup(test_forget_all, setup),
+	        cmocka_unit_test_setup(test_put_back, setup),
+	        cmocka_unit_test_setup(test_stale, setup),
 	        cmocka_unit_test_setup(test_torn, setup),
 	};
 	return cmocka_run_group_tests_name("handles", tests, NULL, NULL);
