@@ -48,7 +48,7 @@ static CK_RV translate_session(struct call *call)
 /* Any call between C_Initialize and C_Finalize. */
 static CK_RV plain(struct call *call)
 {
-	unsigned ticket;
+	int ticket;
 	CK_RV rv = module_enter(call->view, &ticket);
 	if (rv != CKR_OK)
 		return rv;
@@ -91,7 +91,7 @@ static CK_RV on_C_GetInterfaceList(struct call *call)
 
 static CK_RV on_C_OpenSession(struct call *call)
 {
-	unsigned ticket;
+	int ticket;
 	CK_RV rv = module_enter(call->view, &ticket);
 	if (rv != CKR_OK)
 		return rv;
@@ -115,7 +115,7 @@ static bool is_closed(CK_RV rv)
  */
 static CK_RV on_C_CloseSession(struct call *call)
 {
-	unsigned ticket;
+	int ticket;
 	CK_RV rv = module_enter(call->view, &ticket);
 	if (rv != CKR_OK)
 		return rv;
@@ -166,7 +166,7 @@ static CK_RV close_all(struct call *call)
 
 static CK_RV on_C_CloseAllSessions(struct call *call)
 {
-	unsigned ticket;
+	int ticket;
 	CK_RV rv = module_enter(call->view, &ticket);
 	if (rv != CKR_OK)
 		return rv;

@@ -6,7 +6,11 @@
 #include "calls.h"
 
 #define PARAMETERS(...) (sizeof((const char[]){__VA_ARGS__}))
-const struct call_description calls[CALLS] = {
+/*
+ * Among the data that is read-only after relocation: that memory a child has
+ * from its parent, while pages of plain .rodata it must fetch one by one.
+ */
+__attribute__((section(".data.rel.ro"))) const struct call_description calls[CALLS] = {
 #define CALL(name, route, ...) [CALL_##name] = {#name, PARAMETERS(__VA_ARGS__), {__VA_ARGS__}},
 #define P(type, name, kind) PARAMETER_##kind
 #include "calls.def"

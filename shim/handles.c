@@ -203,6 +203,8 @@ void handles_forget_all(struct module *module)
 void handles_make_stale(struct module *module)
 {
 	struct session *s, *next;
+	if (!module->sessions && !module->some_unknown)
+		return; /* the only thread that is concerned with the module now */
 	change(module);
 	module->all_stale |= module->some_unknown;
 	HASH_ITER (hh, module->sessions, s, next) {

@@ -32,7 +32,7 @@
  * is DOWN and `adopted` is off. The first to take the lock there works out
  * what the parent had from the counts of the views, each a single word that is
  * written when the real call is over: a count above zero means that the module
- * was up. Such views are `inherited`; the first call that needs the module
+ * was up. Such a count is inherited until the view is counted here; the first call that needs the module
  * brings it up again with the arguments that it had in the parent (F2, F3). A
  * fork inside the real C_Initialize, by the module itself, copies the thread
  * that is BUSY; when that copy comes back out of the module it finds another
@@ -217,14 +217,9 @@ static void adopt_inlock(struct module *m)
 		return;
 	life->adopted = true;
 	handles_adopt(m);
-	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
-		struct view *view = &views[i];
-		if (view->module != m)
-			continue;
-		view->nested = 0;
-		view->inherited = view->count > 0;
-		life->references += view->inherited;
-	}
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == m && views[i].count > 0)
+			life->references++;
 	if (life->references > 0 && m->settings.fork == FORK_OFF)
 		life->state = LIFE_UP;
 }
@@ -235,8 +230,8 @@ static void count_inlock(struct view *view, unsigned count)
 	if (view->count == 0)
 		life->references++; /* matched in release_inlock() */
 	view->count = count;
-	view->inherited = false;
 	view->finalised = false;
+	view_life_inlock(view)->counted = true;
 	view_refresh_inlock(view);
 }
 
@@ -244,7 +239,6 @@ static void release_inlock(struct view *view)
 {
 	view->module->life->references--; /* matches count_inlock() */
 	view->count = 0;
-	view->inherited = false;
 	view->finalised = true;
 	view_refresh_inlock(view);
 }
@@ -260,7 +254,15 @@ static void begin_inlock(struct life *life, bool initialising)
 static void end_inlock(struct life *life, unsigned state)
 {
 	life->state = state;
-	pthread_cond_broadcast(&life->changed);
+	if (life->waiters > 0)
+		pthread_cond_broadcast(&life->changed);
+}
+
+static void wait_inlock(struct life *life)
+{
+	life->waiters++;
+	pthread_cond_wait(&life->changed, &life->lock);
+	life->waiters--;
 }
 
 /* ---- arguments (contract C8) */
@@ -284,7 +286,9 @@ static bool same_arguments(const struct module_arguments *a, const struct module
 
 static CK_RV try(struct module *m, void *initialise, const struct module_arguments *arguments)
 {
-	m->arguments = *arguments;
+	if (!same_arguments(&m->arguments,
+	                    arguments)) /* a child has them, in memory shared with its parent */
+		m->arguments = *arguments;
 	uintptr_t word = arguments->null ? 0 : (uintptr_t)&m->arguments.args;
 	return calls_invoke(initialise, 1, &word); /* REENTRANT: no lock held */
 }
@@ -299,7 +303,8 @@ static CK_RV try(struct module *m, void *initialise, const struct module_argumen
 static CK_RV real_initialise(struct module *m, void *initialise)
 {
 	struct module_arguments best = m->given, none = {.null = true};
-	atomic_store(&m->serialise, m->settings.serialize == SERIALIZE_YES);
+	if (atomic_load(&m->serialise) != (m->settings.serialize == SERIALIZE_YES))
+		atomic_store(&m->serialise, m->settings.serialize == SERIALIZE_YES);
 	best.null = false;
 	best.args.CreateMutex = NULL;
 	best.args.DestroyMutex = NULL;
@@ -348,7 +353,7 @@ static CK_RV reset(struct module *m)
 static CK_RV bring_up_inlock(struct module *m)
 {
 	struct life *life = m->life;
-	unsigned process = process_generation();
+	int process = process_number();
 	bool inherited = life->references > 0;
 	begin_inlock(life, true);
 	pthread_mutex_unlock(&life->lock);
@@ -361,7 +366,7 @@ static CK_RV bring_up_inlock(struct module *m)
 
 	process_enter(); /* the module may have forked: this may be a child */
 	pthread_mutex_lock(&life->lock);
-	if (process_generation() != process)
+	if (process_number() != process)
 		adopt_inlock(m);
 	life->foreign = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
 	if (life->foreign)
@@ -371,11 +376,11 @@ static CK_RV bring_up_inlock(struct module *m)
 		life->failure = rv;
 	}
 	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
-		struct view *view = &views[i];
-		if (view->module == m && view->nested > 0) {
+		struct view_life *now = view_life_inlock(&views[i]);
+		if (views[i].module == m && now->nested > 0) {
 			if (rv == CKR_OK)
-				count_inlock(view, view->count + view->nested);
-			view->nested = 0;
+				count_inlock(&views[i], views[i].count + now->nested);
+			now->nested = 0;
 		}
 	}
 	if (rv == CKR_OK && inherited && !life->foreign)
@@ -403,7 +408,7 @@ static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
 		atomic_store(&m->hold, *hold);
 		*hold = NULL;
 	}
-	count_inlock(view, view->inherited ? 1 : view->count + 1);
+	count_inlock(view, view_inherited_inlock(view) ? 1 : view->count + 1);
 	return CKR_OK;
 }
 
@@ -412,7 +417,7 @@ static CK_RV nested_initialise_inlock(struct view *view)
 {
 	if (!view->module->life->initialising)
 		return CKR_FUNCTION_FAILED; /* on its way down: there is nothing to wait for */
-	view->nested++;
+	view_life_inlock(view)->nested++;
 	return CKR_OK;
 }
 
@@ -438,7 +443,7 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 		}
 		if (life->state == LIFE_BUSY) {
 			waited_for = life->initialising ? life->attempt : 0;
-			pthread_cond_wait(&life->changed, &life->lock);
+			wait_inlock(life);
 			continue;
 		}
 		if (waited_for && life->state == LIFE_DOWN && life->failed_attempt >= waited_for) {
@@ -446,10 +451,10 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 			break;
 		}
 		if (life->state == LIFE_UP) {
-			if (view->count > 0 && !view->inherited && m->settings.already_report)
+			if (view->count > 0 && !view_inherited_inlock(view) && m->settings.already_report)
 				rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
 			else
-				count_inlock(view, view->inherited ? 1 : view->count + 1);
+				count_inlock(view, view_inherited_inlock(view) ? 1 : view->count + 1);
 			break;
 		}
 		if (!hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
@@ -498,11 +503,11 @@ CK_RV module_call(struct module *module, void *function, unsigned parameters, co
 {
 	if (!atomic_load(&module->serialise) || may_block)
 		return calls_invoke(function, parameters, words); /* REENTRANT: no lock held */
-	unsigned process = process_generation();
+	int process = process_number();
 	serial_enter(module->life);
 	CK_RV rv = calls_invoke(function, parameters, words); /* REENTRANT: `serialised` held */
 	process_enter();
-	if (process == process_generation()) /* else the module forked, and this child holds nothing */
+	if (process == process_number()) /* else the module forked, and this child holds nothing */
 		serial_leave(module->life);
 	return rv;
 }
@@ -583,10 +588,11 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 	pthread_mutex_lock(&life->lock);
 	adopt_inlock(m);
 	while (life->state == LIFE_BUSY && !mine_inlock(life))
-		pthread_cond_wait(&life->changed, &life->lock);
+		wait_inlock(life);
 	if (life->state == LIFE_BUSY) {
-		if (view->nested > 0)
-			view->nested--;
+		struct view_life *now = view_life_inlock(view);
+		if (now->nested > 0)
+			now->nested--;
 		else
 			rv = CKR_CRYPTOKI_NOT_INITIALIZED;
 	} else if (view->count == 0) {
@@ -628,7 +634,7 @@ static CK_RV enter_down_inlock(struct view *view)
 	return CKR_OK;
 }
 
-CK_RV module_enter(struct view *view, unsigned *ticket)
+CK_RV module_enter(struct view *view, int *ticket)
 {
 	struct module *m = view->module;
 	struct life *life = m->life;
@@ -640,7 +646,7 @@ CK_RV module_enter(struct view *view, unsigned *ticket)
 	adopt_inlock(m);
 	/* A child's threads wait for the one that brings the module up again. */
 	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
-		pthread_cond_wait(&life->changed, &life->lock);
+		wait_inlock(life);
 	if (life->state == LIFE_DOWN)
 		rv = enter_down_inlock(view);
 	else if (life->state == LIFE_BUSY && !mine_inlock(life))
@@ -652,7 +658,7 @@ CK_RV module_enter(struct view *view, unsigned *ticket)
 			rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C4 */
 		} else {
 			life->references++; /* matched in module_leave() */
-			*ticket = process_generation();
+			*ticket = process_number();
 		}
 	}
 	pthread_mutex_unlock(&life->lock);
@@ -660,7 +666,7 @@ CK_RV module_enter(struct view *view, unsigned *ticket)
 }
 
 /* If all others have finalised meanwhile, the borrower is the last to leave. */
-void module_leave(struct view *view, unsigned ticket)
+void module_leave(struct view *view, int ticket)
 {
 	struct module *m = view->module;
 	struct life *life = m->life;
@@ -668,7 +674,7 @@ void module_leave(struct view *view, unsigned ticket)
 	if (ticket == 0)
 		return;
 	process_enter();
-	if (ticket != process_generation())
+	if (ticket != process_number())
 		return; /* the module forked: in this child the call counts for nothing */
 	pthread_mutex_lock(&life->lock);
 	if (--life->references == 0 && life->state == LIFE_UP) /* matches module_enter() */

@@ -87,8 +87,8 @@ CK_RV module_call(struct module *module, void *function, unsigned parameters, co
  * that never initialised borrows the module (C4): its call counts as a
  * reference while it lasts. After CKR_OK, module_leave() with the same ticket.
  */
-CK_RV module_enter(struct view *view, unsigned *ticket);
-void module_leave(struct view *view, unsigned ticket);
+CK_RV module_enter(struct view *view, int *ticket);
+void module_leave(struct view *view, int ticket);
 
 /* Turns the short way of the view on if nothing speaks against it. */
 void module_refresh(struct view *view);

@@ -25,11 +25,9 @@ __attribute__((weak)) void *__dso_handle;
 union forgotten_memory p11shim_forgotten __attribute__((aligned(FORGOTTEN_PAGE)));
 
 /*
- * Ordinary memory, inherited by a child. Written only under `entering`, once a
- * process. A fork in the middle of the writing leaves `entered` zero in the
- * child, who writes all of them anew.
+ * Ordinary memory, inherited by a child. Written once, under `entering`. A fork
+ * meanwhile leaves it unknown in the child, who asks again.
  */
-static _Atomic(unsigned) generation;
 static enum { WIPE_UNKNOWN, WIPE_BY_KERNEL, WIPE_BY_HANDLER } wipe;
 
 static void forget(void)
@@ -37,11 +35,7 @@ static void forget(void)
 	memset(&p11shim_forgotten, 0, sizeof p11shim_forgotten);
 }
 
-/*
- * Some emulators answer 0 to any advice; one that cannot exist tells. Called
- * under `entering`, so that a fork meanwhile finds `wipe` either still unknown,
- * which makes the child ask again, or right.
- */
+/* Some emulators answer 0 to any advice; one that cannot exist tells. */
 static void arrange_to_forget(void)
 {
 	bool page_fits = sysconf(_SC_PAGESIZE) <= FORGOTTEN_PAGE;
@@ -54,32 +48,30 @@ static void arrange_to_forget(void)
 		wipe = WIPE_BY_HANDLER;
 }
 
-static bool entered(void)
-{
-	return atomic_load_explicit(&p11shim_forgotten.state.entered, memory_order_acquire) != 0;
-}
-
 void process_enter(void)
 {
-	if (entered())
-		return;
 	struct forgotten *now = &p11shim_forgotten.state;
-	bool child = false;
+	bool noticed = false;
+	if (atomic_load_explicit(&now->entered, memory_order_acquire) != 0)
+		return;
 	pthread_mutex_lock(&now->entering);
-	if (!entered()) {
+	if (atomic_load(&now->entered) == 0) {
+		noticed = now->child = wipe != WIPE_UNKNOWN;
 		if (wipe == WIPE_UNKNOWN)
 			arrange_to_forget();
-		unsigned g = atomic_load(&generation) + 1;
-		atomic_store(&generation, g);
-		child = g > 1;
-		atomic_store_explicit(&now->entered, 1, memory_order_release);
+		atomic_store_explicit(&now->entered, getpid(), memory_order_release);
 	}
 	pthread_mutex_unlock(&now->entering);
-	if (child)
+	if (noticed)
 		journal_note("fork", "child of a process that uses PKCS #11");
 }
 
-unsigned process_generation(void)
+int process_number(void)
 {
-	return atomic_load_explicit(&generation, memory_order_relaxed);
+	return atomic_load_explicit(&p11shim_forgotten.state.entered, memory_order_relaxed);
+}
+
+bool process_is_child(void)
+{
+	return p11shim_forgotten.state.child;
 }

@@ -8,13 +8,14 @@
  *
  *   live[]    zero: every gate slot takes the full path, where the child is
  *             noticed.
- *   entered   zero: nobody has noticed yet.
+ *   entered   zero: nobody has noticed yet. Else this process's number.
  *   locks     zero: a pthread_mutex_t of zeroes is unlocked and a
  *             pthread_cond_t of zeroes has no waiter. The threads that may have
  *             held them do not exist in the child.
  *   life[]    zero: no module is initialised in this process, nobody is inside
  *             an initialise or finalise, nobody waits. module.c works out from
  *             the views what the parent had.
+ *   view[]    zero: no view's count was made in this process.
  *
  * Everything else is ordinary memory, which the child inherits in whatever
  * state the other threads had left it; each room says how its own is read.
@@ -39,6 +40,7 @@ struct life {
 	bool foreign;      /* the module said ALREADY_INITIALIZED: never finalised by us */
 	bool initialising; /* while BUSY: initialise, not finalise */
 	pthread_t owner;   /* while BUSY: the thread inside the real call */
+	unsigned waiters;  /* for `changed` */
 	unsigned references;
 	unsigned long attempt;        /* number of the last real initialise that began */
 	unsigned long failed_attempt; /* number of the last one that failed, and how */
@@ -49,11 +51,19 @@ struct life {
 	unsigned serialised_depth;
 };
 
+/* A view's state in this process; under life.lock of its module. */
+struct view_life {
+	bool counted;    /* its count was made here; else a count is the parent's */
+	unsigned nested; /* counts that a running initialise of the module made itself */
+};
+
 struct forgotten {
 	_Atomic(unsigned char) live[GATE_LISTS];
-	_Atomic(unsigned) entered;
+	_Atomic(int) entered;
+	bool child; /* of a process that had entered */
 	pthread_mutex_t entering;
 	pthread_mutex_t registry; /* lists.c, view.c, module.c: making new records */
+	struct view_life view[VIEWS];
 	struct life life[MODULES];
 };
 
@@ -72,7 +82,13 @@ extern union forgotten_memory p11shim_forgotten;
  */
 void process_enter(void);
 
-/* The number of this process in its line of forks: 1, then 2 in a child... */
-unsigned process_generation(void);
+/*
+ * The number of this process: code that finds another one after a call than
+ * before it has been forked inside.
+ */
+int process_number(void);
+
+/* Was this process forked by one that had entered? */
+bool process_is_child(void);
 
 #endif

@@ -73,7 +73,7 @@ bool scope_still_there(const struct object *object)
 static bool linker_was_interrupted(void)
 {
 	static _Atomic(const struct r_debug *) debug;
-	if (process_generation() < 2)
+	if (!process_is_child())
 		return false;
 	const struct r_debug *r = atomic_load(&debug);
 	if (!r) {

@@ -84,6 +84,16 @@ struct view *view_of(struct module *module, const struct object *consumer)
 	return module->shared;
 }
 
+struct view_life *view_life_inlock(const struct view *view)
+{
+	return &p11shim_forgotten.state.view[view - views];
+}
+
+bool view_inherited_inlock(const struct view *view)
+{
+	return view->count > 0 && !view_life_inlock(view)->counted;
+}
+
 void view_live_inlock(struct view *view, bool on)
 {
 	for (struct list *list = atomic_load(&view->lists); list; list = list->next)

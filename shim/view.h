@@ -24,9 +24,7 @@ struct view {
 
 	/* Under life.lock of the module. A child inherits them as they are. */
 	unsigned count;
-	bool inherited;  /* count is the parent's: nobody has initialised here yet */
-	bool finalised;  /* was initialised by this consumer, and no longer is */
-	unsigned nested; /* counts that a running initialise of the module made itself */
+	bool finalised; /* was initialised by this consumer, and no longer is */
 
 	struct session *sessions; /* under life.sessions: handles.c */
 };
@@ -43,6 +41,12 @@ struct view *view_of(struct module *module, const struct object *consumer);
 
 /* Makes the shared view of a new module; NULL: no room. Under `registry`. */
 struct view *view_make_shared_inlock(struct module *module);
+
+/* What of the view is this process's alone. Under life.lock. */
+struct view_life *view_life_inlock(const struct view *view);
+
+/* Is its count the parent's, nobody having initialised here? Under life.lock. */
+bool view_inherited_inlock(const struct view *view);
 
 /* Turns the short way of all lists of the view on or off. Under life.lock. */
 void view_live_inlock(struct view *view, bool on);

@@ -43,20 +43,7 @@
 	.endm
 
 	.text
-	.p2align 6
-	.globl	p11shim_gate_slots
-	.hidden	p11shim_gate_slots
-	.type	p11shim_gate_slots, %function
-p11shim_gate_slots:
-	.cfi_startproc
-	.set	index, 0
-	.set	list, 0
-	.rept	GATE_LISTS
-	gate_list
-	.endr
-	.cfi_endproc
-	.size	p11shim_gate_slots, . - p11shim_gate_slots
-
+/* Before the slots, of which there are many: beside the C code that it calls. */
 /*
  * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments
  * that came in registers end, with the return address, where the others begin.
@@ -85,5 +72,19 @@ gate_full:
 	ret
 	.cfi_endproc
 	.size	gate_full, . - gate_full
+
+	.p2align 6
+	.globl	p11shim_gate_slots
+	.hidden	p11shim_gate_slots
+	.type	p11shim_gate_slots, %function
+p11shim_gate_slots:
+	.cfi_startproc
+	.set	index, 0
+	.set	list, 0
+	.rept	GATE_LISTS
+	gate_list
+	.endr
+	.cfi_endproc
+	.size	p11shim_gate_slots, . - p11shim_gate_slots
 
 	.section .note.GNU-stack, "", %progbits

@@ -35,20 +35,7 @@
 	.endm
 
 	.text
-	.p2align 5
-	.globl	p11shim_gate_slots
-	.hidden	p11shim_gate_slots
-	.type	p11shim_gate_slots, @function
-p11shim_gate_slots:
-	.cfi_startproc
-	.set	index, 0
-	.set	list, 0
-	.rept	GATE_LISTS
-	gate_list
-	.endr
-	.cfi_endproc
-	.size	p11shim_gate_slots, . - p11shim_gate_slots
-
+/* Before the slots, of which there are many: beside the C code that it calls. */
 	.type	gate_here, @function
 	.p2align 4
 gate_here:
@@ -76,5 +63,19 @@ gate_full:
 	ret
 	.cfi_endproc
 	.size	gate_full, . - gate_full
+
+	.p2align 5
+	.globl	p11shim_gate_slots
+	.hidden	p11shim_gate_slots
+	.type	p11shim_gate_slots, @function
+p11shim_gate_slots:
+	.cfi_startproc
+	.set	index, 0
+	.set	list, 0
+	.rept	GATE_LISTS
+	gate_list
+	.endr
+	.cfi_endproc
+	.size	p11shim_gate_slots, . - p11shim_gate_slots
 
 	.section .note.GNU-stack, "", @progbits

@@ -158,12 +158,9 @@ static void test_torn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup(test_own_only, setup),
-	        cmocka_unit_test_setup(test_reissued, setup),
-	        cmocka_unit_test_setup(test_forget_all, setup),
-	        cmocka_unit_test_setup(test_put_back, setup),
-	        cmocka_unit_test_setup(test_stale, setup),
-	        cmocka_unit_test_setup(test_torn, setup),
+	        cmocka_unit_test_setup(test_own_only, setup),   cmocka_unit_test_setup(test_reissued, setup),
+	        cmocka_unit_test_setup(test_forget_all, setup), cmocka_unit_test_setup(test_put_back, setup),
+	        cmocka_unit_test_setup(test_stale, setup),      cmocka_unit_test_setup(test_torn, setup),
 	};
 	return cmocka_run_group_tests_name("handles", tests, NULL, NULL);
 }

@@ -23,6 +23,8 @@ int __wrap_madvise(void *address, size_t size, int what)
 	return advice == REFUSE ? -1 : 0;
 }
 
+static bool a_child;
+
 /* In a child: everything is forgotten, and noticed once. */
 static int is_new_process(void)
 {
@@ -31,16 +33,18 @@ static int is_new_process(void)
 	CHILD_CHECK(p11shim_forgotten.state.live[GATE_LISTS - 1] == 0);
 	CHILD_CHECK(p11shim_forgotten.state.life[MODULES - 1].references == 0);
 	CHILD_CHECK(pthread_mutex_trylock(&p11shim_forgotten.state.registry) == 0);
-	unsigned before = process_generation();
 	process_enter();
 	process_enter();
-	CHILD_CHECK(process_generation() == before + 1);
+	CHILD_CHECK(process_number() == getpid());
+	CHILD_CHECK(process_is_child());
 	return 0;
 }
 
 static void occupy(void)
 {
 	process_enter();
+	if (process_is_child() != a_child)
+		abort();
 	p11shim_forgotten.state.live[0] = 1;
 	p11shim_forgotten.state.live[GATE_LISTS - 1] = 1;
 	p11shim_forgotten.state.life[MODULES - 1].references = 5;
@@ -56,10 +60,16 @@ static int fork_twice(void)
 	return 0;
 }
 
+static int fork_again(void)
+{
+	a_child = true;
+	return fork_twice();
+}
+
 static int grandchild(void)
 {
 	occupy();
-	return in_child(fork_twice);
+	return in_child(fork_again);
 }
 
 static int raw_clone(void)
