@@ -21,7 +21,7 @@ endif
 WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS = $(OPT) -g $(EXTRA_CFLAGS)
 SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -DNDEBUG $(WARNINGS) -Ishim -Iconfig \
-	-fPIC -fvisibility=hidden -fstack-protector-strong
+	-fPIC -fvisibility=hidden -fno-jump-tables -fstack-protector-strong
 LDFLAGS = $(EXTRA_LDFLAGS)
 
 # What a process pays that merely carries the library (make bench counts it):
