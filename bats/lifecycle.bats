@@ -381,3 +381,14 @@ drive() {
 @test "contract F4: a session's number from before the fork never means another session" {
 	drive forks F4-stale-number
 }
+
+# What a kernel before 4.14, or an emulator, makes of it: only raw system calls go unnoticed then.
+@test "contract F1: all of this where the kernel cannot wipe memory at a fork" {
+	for case in F1-double-fork F1-fork-from-a-thread F1-while-others-work F1-while-others-come-and-go \
+		F2-carried-over F2-reset-on-fork F2-any-first-call F2-accepts-in-child F2-aborts-in-child \
+		F2-original-arguments F2-failing-in-child F2-eight-first-calls F3-no-real-call \
+		F3-counts-are-the-childs F3-two-consumers F3-nothing-to-inherit F4-stale-number; do
+		run with_shim "$BUILD/mock/drivers/no-wipe" "$BUILD/mock/drivers/forks" "$case" "$BATS_TEST_TMPDIR"
+		assert_success
+	done
+}
