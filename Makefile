@@ -33,7 +33,7 @@ SHIM_LDFLAGS = -shared -nostartfiles -Wl,-soname,libp11shim.so -Wl,--version-scr
 	-Wl,--build-id -Wl,--wrap=fgets
 
 LIBRARY = $(B)/libp11shim.so
-ROOMS = door gate lists call view handles module scope journal config process calls
+ROOMS = lock door gate lists call view handles module scope journal config process calls
 OBJECTS = $(ROOMS:%=$(B)/shim/%.o) $(B)/shim/builtin.o $(B)/shim/door-$(ARCH).o $(B)/shim/gate-$(ARCH).o
 HEADERS = $(wildcard shim/*.h shim/*.def)
 

@@ -31,14 +31,14 @@ struct session {
 
 static void change(struct module *module)
 {
-	pthread_mutex_lock(&module->life->sessions);
+	lock_take(&module->life->sessions);
 	atomic_store(&module->sessions_torn, true);
 }
 
 static void changed(struct module *module)
 {
 	atomic_store(&module->sessions_torn, false);
-	pthread_mutex_unlock(&module->life->sessions);
+	lock_give(&module->life->sessions);
 }
 
 static struct session *find_inlock(struct session *table, CK_SESSION_HANDLE shown)
@@ -122,11 +122,11 @@ bool handles_translated(const struct module *module)
 
 bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real)
 {
-	pthread_mutex_lock(&module->life->sessions);
+	lock_take(&module->life->sessions);
 	const struct session *s = find_inlock(module->sessions, shown);
 	bool good = s || !is_stale_inlock(module, shown);
 	*real = s ? s->real : shown;
-	pthread_mutex_unlock(&module->life->sessions);
+	lock_give(&module->life->sessions);
 	return good;
 }
 

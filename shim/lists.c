@@ -175,14 +175,14 @@ static struct list *wrap(struct view *view, const void *handed_out, CK_VERSION v
 {
 	struct module *module = view->module;
 	struct list *list = NULL;
-	pthread_mutex_lock(&p11shim_forgotten.state.registry);
+	lock_take(&p11shim_forgotten.state.registry);
 	struct raw_list *raw = raw_inlock(module, handed_out, version, functions);
 	if (raw) {
 		list = list_inlock(view, raw);
 		if (!list)
 			list = list_inlock(module->shared, raw);
 	}
-	pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+	lock_give(&p11shim_forgotten.state.registry);
 	if (list)
 		module_refresh(list->view);
 	if (!list || list->view != view)
@@ -223,11 +223,11 @@ static struct view *view_asking(const struct list *list, const void *caller)
 static struct raw_list *known_function_list(const struct module *module)
 {
 	struct raw_list *raw, *found = NULL;
-	pthread_mutex_lock(&p11shim_forgotten.state.registry);
+	lock_take(&p11shim_forgotten.state.registry);
 	for (raw = module->raw; raw; raw = raw->next)
 		if (raw->functions == CALLS_2_40 && raw->list)
 			found = raw;
-	pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+	lock_give(&p11shim_forgotten.state.registry);
 	return found;
 }
 
@@ -284,13 +284,13 @@ static const CK_INTERFACE *wrap_interface(struct view *view, const CK_INTERFACE 
 	if (!list)
 		return handed_out;
 	CK_INTERFACE *interface = &list->interface[0];
-	pthread_mutex_lock(&p11shim_forgotten.state.registry);
+	lock_take(&p11shim_forgotten.state.registry);
 	if (interface->pFunctionList && interface->flags != handed_out->flags)
 		interface++;
 	interface->pInterfaceName = (CK_UTF8CHAR_PTR)standard_interface;
 	interface->pFunctionList = &list->table;
 	interface->flags = handed_out->flags;
-	pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+	lock_give(&p11shim_forgotten.state.registry);
 	return interface;
 }
 
@@ -329,14 +329,14 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 /* The list of functions that this view has looked up one by one: NULL: no room. */
 static struct list *looked_up(struct view *view)
 {
-	pthread_mutex_lock(&p11shim_forgotten.state.registry);
+	lock_take(&p11shim_forgotten.state.registry);
 	struct list *list = find_list(view, NULL);
 	if (!list) {
 		list = make_inlock(view, NULL, room(view));
 		if (list)
 			publish_inlock(list);
 	}
-	pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+	lock_give(&p11shim_forgotten.state.registry);
 	return list;
 }
 

@@ -143,7 +143,7 @@ struct module *module_of(const void *function, const struct object *instance)
 	};
 	bool is_new = false;
 	if (traits.path && traits.settings.in_scope) {
-		pthread_mutex_lock(&p11shim_forgotten.state.registry);
+		lock_take(&p11shim_forgotten.state.registry);
 		m = find(&object, false); /* another thread may have been here first */
 		if (!m) {
 			is_new = true;
@@ -153,7 +153,7 @@ struct module *module_of(const void *function, const struct object *instance)
 			else
 				m = make_inlock(&traits);
 		}
-		pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+		lock_give(&p11shim_forgotten.state.registry);
 		if (!m)
 			journal_note("no room", "for another module: %s is left alone", object.path);
 	}
@@ -201,9 +201,9 @@ static void view_refresh_inlock(struct view *view)
 void module_refresh(struct view *view)
 {
 	struct life *life = view->module->life;
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	view_refresh_inlock(view);
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 }
 
 /*
@@ -254,15 +254,7 @@ static void begin_inlock(struct life *life, bool initialising)
 static void end_inlock(struct life *life, unsigned state)
 {
 	life->state = state;
-	if (life->waiters > 0)
-		pthread_cond_broadcast(&life->changed);
-}
-
-static void wait_inlock(struct life *life)
-{
-	life->waiters++;
-	pthread_cond_wait(&life->changed, &life->lock);
-	life->waiters--;
+	bell_ring(&life->changed);
 }
 
 /* ---- arguments (contract C8) */
@@ -356,7 +348,7 @@ static CK_RV bring_up_inlock(struct module *m)
 	int process = process_number();
 	bool inherited = life->references > 0;
 	begin_inlock(life, true);
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 
 	CK_RV rv = real_initialise(m, m->initialise);
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && m->settings.fork == FORK_RESET)
@@ -365,7 +357,7 @@ static CK_RV bring_up_inlock(struct module *m)
 	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 
 	process_enter(); /* the module may have forked: this may be a child */
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	if (process_number() != process)
 		adopt_inlock(m);
 	life->foreign = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
@@ -434,7 +426,7 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 	void *hold = NULL;
 	CK_RV rv = CKR_OK;
 	unsigned long waited_for = 0;
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	for (;;) {
 		adopt_inlock(m);
 		if (mine_inlock(life)) {
@@ -443,7 +435,7 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 		}
 		if (life->state == LIFE_BUSY) {
 			waited_for = life->initialising ? life->attempt : 0;
-			wait_inlock(life);
+			bell_wait(&life->changed, &life->lock);
 			continue;
 		}
 		if (waited_for && life->state == LIFE_DOWN && life->failed_attempt >= waited_for) {
@@ -458,19 +450,19 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 			break;
 		}
 		if (!hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
-			pthread_mutex_unlock(&life->lock);
+			lock_give(&life->lock);
 			hold = scope_hold(&m->object, m->path); /* REENTRANT: no lock held */
 			if (!hold) {
 				atomic_store(&m->gone, true);
 				return CKR_GENERAL_ERROR; /* a list kept beyond its module's end */
 			}
-			pthread_mutex_lock(&life->lock);
+			lock_take(&life->lock);
 			continue;
 		}
 		rv = first_initialise_inlock(view, list, &given, &hold);
 		break;
 	}
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 	scope_release(hold); /* REENTRANT: no lock held */
 	return rv;
 }
@@ -485,7 +477,7 @@ static void serial_enter(struct life *life)
 		life->serialised_depth++;
 		return;
 	}
-	pthread_mutex_lock(&life->serialised);
+	lock_take(&life->serialised);
 	atomic_store(&life->serialised_owner, pthread_self());
 	life->serialised_depth = 1;
 }
@@ -495,7 +487,7 @@ static void serial_leave(struct life *life)
 	if (--life->serialised_depth > 0)
 		return;
 	atomic_store(&life->serialised_owner, 0);
-	pthread_mutex_unlock(&life->serialised);
+	lock_give(&life->serialised);
 }
 
 CK_RV module_call(struct module *module, void *function, unsigned parameters, const uintptr_t *words,
@@ -538,9 +530,9 @@ static void leave_inlock(struct view *view)
 	life->references++;
 	release_inlock(view);
 	struct session *sessions = handles_take_all(view, NULL);
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 	close_sessions(view, sessions);
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	life->references--;
 }
 
@@ -554,7 +546,7 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	struct life *life = m->life;
 	begin_inlock(life, false);
 	struct session *sessions = life->foreign ? handles_take_all(view, NULL) : NULL;
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 	CK_RV rv = CKR_OK;
 	if (life->foreign) {
 		close_sessions(view, sessions); /* not ours to finalise (C6) */
@@ -564,7 +556,7 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 	}
 	process_enter();
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	adopt_inlock(m);
 	if (rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
 		handles_forget_all(m);
@@ -585,10 +577,10 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 		return CKR_OK; /* C10 */
 	void *hold = NULL;
 	CK_RV rv = CKR_OK;
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	adopt_inlock(m);
 	while (life->state == LIFE_BUSY && !mine_inlock(life))
-		wait_inlock(life);
+		bell_wait(&life->changed, &life->lock);
 	if (life->state == LIFE_BUSY) {
 		struct view_life *now = view_life_inlock(view);
 		if (now->nested > 0)
@@ -613,7 +605,7 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 		release_inlock(view);
 		rv = bring_down_inlock(m, view, pReserved, &hold);
 	}
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 	scope_release(hold); /* REENTRANT: no lock held */
 	return rv;
 }
@@ -642,11 +634,11 @@ CK_RV module_enter(struct view *view, int *ticket)
 	*ticket = 0;
 	if (atomic_load(&m->retired))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	adopt_inlock(m);
 	/* A child's threads wait for the one that brings the module up again. */
 	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
-		wait_inlock(life);
+		bell_wait(&life->changed, &life->lock);
 	if (life->state == LIFE_DOWN)
 		rv = enter_down_inlock(view);
 	else if (life->state == LIFE_BUSY && !mine_inlock(life))
@@ -661,7 +653,7 @@ CK_RV module_enter(struct view *view, int *ticket)
 			*ticket = process_number();
 		}
 	}
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 	return rv;
 }
 
@@ -676,10 +668,10 @@ void module_leave(struct view *view, int ticket)
 	process_enter();
 	if (ticket != process_number())
 		return; /* the module forked: in this child the call counts for nothing */
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	if (--life->references == 0 && life->state == LIFE_UP) /* matches module_enter() */
 		bring_down_inlock(m, view, NULL, &hold);
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 	scope_release(hold); /* REENTRANT: no lock held */
 }
 
@@ -689,11 +681,11 @@ static void retire(struct module *m)
 {
 	if (atomic_exchange(&m->retired, true))
 		return;
-	pthread_mutex_lock(&m->life->lock);
+	lock_take(&m->life->lock);
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
 		if (views[i].module == m)
 			view_refresh_inlock(&views[i]);
-	pthread_mutex_unlock(&m->life->lock);
+	lock_give(&m->life->lock);
 	journal_module(m, "retire", "the process is exiting");
 }
 
@@ -701,7 +693,7 @@ static void finalise_at_exit(struct module *m)
 {
 	struct life *life = m->life;
 	void *hold;
-	pthread_mutex_lock(&life->lock);
+	lock_take(&life->lock);
 	adopt_inlock(m);
 	if (life->state == LIFE_UP) {
 		for (unsigned i = 0; i < atomic_load(&views_made); i++)
@@ -709,7 +701,7 @@ static void finalise_at_exit(struct module *m)
 				release_inlock(&views[i]);
 		bring_down_inlock(m, m->shared, NULL, &hold); /* kept in memory: it is exit */
 	}
-	pthread_mutex_unlock(&life->lock);
+	lock_give(&life->lock);
 }
 
 /*

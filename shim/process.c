@@ -54,14 +54,14 @@ void process_enter(void)
 	bool noticed = false;
 	if (atomic_load_explicit(&now->entered, memory_order_acquire) != 0)
 		return;
-	pthread_mutex_lock(&now->entering);
+	lock_take(&now->entering);
 	if (atomic_load(&now->entered) == 0) {
 		noticed = now->child = wipe != WIPE_UNKNOWN;
 		if (wipe == WIPE_UNKNOWN)
 			arrange_to_forget();
 		atomic_store_explicit(&now->entered, getpid(), memory_order_release);
 	}
-	pthread_mutex_unlock(&now->entering);
+	lock_give(&now->entering);
 	if (noticed)
 		journal_note("fork", "child of a process that uses PKCS #11");
 }

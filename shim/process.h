@@ -9,9 +9,8 @@
  *   live[]    zero: every gate slot takes the full path, where the child is
  *             noticed.
  *   entered   zero: nobody has noticed yet. Else this process's number.
- *   locks     zero: a pthread_mutex_t of zeroes is unlocked and a
- *             pthread_cond_t of zeroes has no waiter. The threads that may have
- *             held them do not exist in the child.
+ *   locks     zero: free (lock.h). The threads that may have held them do not
+ *             exist in the child.
  *   life[]    zero: no module is initialised in this process, nobody is inside
  *             an initialise or finalise, nobody waits. module.c works out from
  *             the views what the parent had.
@@ -26,6 +25,7 @@
 #include <pthread.h>
 
 #include "common.h"
+#include "lock.h"
 #include "sizes.h"
 #include "pkcs11.h"
 
@@ -33,20 +33,19 @@ enum life_state { LIFE_DOWN, LIFE_BUSY, LIFE_UP };
 
 /* A module's life in this process. Belongs to module.c, which explains it. */
 struct life {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	struct lock lock;
+	struct bell changed;
 	unsigned state;    /* enum life_state */
 	bool adopted;      /* what the parent had has been taken into account */
 	bool foreign;      /* the module said ALREADY_INITIALIZED: never finalised by us */
 	bool initialising; /* while BUSY: initialise, not finalise */
 	pthread_t owner;   /* while BUSY: the thread inside the real call */
-	unsigned waiters;  /* for `changed` */
 	unsigned references;
 	unsigned long attempt;        /* number of the last real initialise that began */
 	unsigned long failed_attempt; /* number of the last one that failed, and how */
 	CK_RV failure;
-	pthread_mutex_t sessions;            /* handles.c */
-	pthread_mutex_t serialised;          /* calls into a module that cannot lock */
+	struct lock sessions;                /* handles.c */
+	struct lock serialised;              /* calls into a module that cannot lock */
 	_Atomic(pthread_t) serialised_owner; /* 0: nobody, which no glibc thread is */
 	unsigned serialised_depth;
 };
@@ -61,8 +60,8 @@ struct forgotten {
 	_Atomic(unsigned char) live[GATE_LISTS];
 	_Atomic(int) entered;
 	bool child; /* of a process that had entered */
-	pthread_mutex_t entering;
-	pthread_mutex_t registry; /* lists.c, view.c, module.c: making new records */
+	struct lock entering;
+	struct lock registry; /* lists.c, view.c, module.c: making new records */
 	struct view_life view[VIEWS];
 	struct life life[MODULES];
 };

@@ -73,11 +73,11 @@ struct view *view_of(struct module *module, const struct object *consumer)
 	struct view *view = find(module, consumer);
 	if (view)
 		return view;
-	pthread_mutex_lock(&p11shim_forgotten.state.registry);
+	lock_take(&p11shim_forgotten.state.registry);
 	view = find(module, consumer);
 	if (!view)
 		view = make_inlock(module, consumer, VIEWS - MODULES + atomic_load(&modules_made));
-	pthread_mutex_unlock(&p11shim_forgotten.state.registry);
+	lock_give(&p11shim_forgotten.state.registry);
 	if (view)
 		return view;
 	journal_module(module, "no room", "for another consumer's view: %s shares one", consumer->path);

@@ -1,0 +1,53 @@
+/*
+ * lock.c: see lock.h. The lock is the usual one of three states over a futex:
+ * who finds it held sets 2 before sleeping, and who gives back a 2 wakes one.
+ */
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lock.h"
+
+static void sleep_while(_Atomic(unsigned) *word, unsigned value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void wake(_Atomic(unsigned) *word, int threads)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
+}
+
+void lock_take(struct lock *lock)
+{
+	unsigned free = 0;
+	if (atomic_compare_exchange_strong_explicit(&lock->word, &free, 1, memory_order_acquire,
+	                                            memory_order_relaxed))
+		return;
+	while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+		sleep_while(&lock->word, 2);
+}
+
+void lock_give(struct lock *lock)
+{
+	if (atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2)
+		wake(&lock->word, 1);
+}
+
+void bell_wait(struct bell *bell, struct lock *lock)
+{
+	unsigned rung = atomic_load(&bell->rung);
+	bell->waiters++;
+	lock_give(lock);
+	sleep_while(&bell->rung, rung); /* returns at once if it has been rung meanwhile */
+	lock_take(lock);
+	bell->waiters--;
+}
+
+void bell_ring(struct bell *bell)
+{
+	atomic_fetch_add(&bell->rung, 1);
+	if (bell->waiters > 0)
+		wake(&bell->rung, INT_MAX);
+}

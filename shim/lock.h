@@ -1,0 +1,36 @@
+/*
+ * lock.h: a lock and a bell, for memory that is emptied under their feet.
+ *
+ * Why not pthread's: these lie in memory that a fork wipes (process.h), and a
+ * fork may come from a signal handler in the middle of taking or holding one.
+ * The child's copy of that thread then goes on with a lock of zeroes. Here that
+ * is a free lock, and giving back a free lock does nothing; glibc's mutex
+ * asserts its owner and ends the process. Waiting is no cancellation point
+ * either, so a cancelled thread never takes a lock with it.
+ *
+ * Zero is a free lock and a bell that has not been rung.
+ */
+#ifndef P11SHIM_LOCK_H
+#define P11SHIM_LOCK_H
+
+#include "common.h"
+
+struct lock {
+	_Atomic(unsigned) word; /* 0 free, 1 held, 2 held and waited for */
+};
+
+struct bell {
+	_Atomic(unsigned) rung;
+	unsigned waiters; /* under the lock that goes with it */
+};
+
+void lock_take(struct lock *lock);
+void lock_give(struct lock *lock);
+
+/* Gives the lock back, waits for the bell (or for nothing: look again), takes the lock. */
+void bell_wait(struct bell *bell, struct lock *lock);
+
+/* Wakes all who wait. With the lock held. */
+void bell_ring(struct bell *bell);
+
+#endif
