@@ -2,6 +2,9 @@
  * builtin.S: the files of config/ as they stand, inside the library, so that it
  * works uninstalled (contract H2).
  */
+#ifdef __x86_64__
+#include <cet.h>
+#endif
 	.section .rodata
 	.irp	name, settings, settings_end, modules, modules_end
 	.globl	p11shim_builtin_\name

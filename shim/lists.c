@@ -1,10 +1,11 @@
 /*
  * lists.c: see lists.h.
  *
- * What a module hands out is asked for once and remembered per module, by
- * version and size (`raw_list`): all views of a module are made from the same
- * raw list. Some modules (p11-kit-proxy) give a new instance at every call, of
- * which only one will ever be initialised.
+ * What a module hands out is remembered per module (`raw_list`), by who handed
+ * it out, version, size and flags: all views of a module are made from the same
+ * raw lists. Some modules (p11-kit-proxy) give a new instance at every call, of
+ * which only one will ever be initialised; the first one counts. (Not under
+ * mode = observe, where every list is one of its own.)
  *
  * Lists and raw lists are made under `registry` and published whole, by the
  * count or the head that leads to them; they are never freed. A child forked in
@@ -25,6 +26,8 @@ struct raw_list {
 	const void *_Atomic list; /* the module's; NULL while the module is gone */
 	CK_VERSION version;       /* what the view's list says */
 	unsigned functions;
+	bool from_interface; /* from C_GetInterface*, with these flags; else from C_GetFunctionList */
+	CK_FLAGS flags;
 	struct raw_list *next;
 };
 
@@ -102,9 +105,8 @@ static const void *const *entries(const void *list)
 	return (const void *const *)((const char *)list + offsetof(CK_FUNCTION_LIST, C_Initialize));
 }
 
-static void fill(struct list *list)
+static void fill(struct list *list, const void *raw)
 {
-	const void *raw = list->raw->list;
 	for (unsigned i = 0; i < list->raw->functions; i++)
 		set_target(list, i, (void *)entries(raw)[i]);
 }
@@ -117,35 +119,32 @@ static struct list *find_list(struct view *view, const struct raw_list *raw)
 	return list;
 }
 
-static struct raw_list *find_raw(const struct module *module, CK_VERSION version, unsigned functions)
+static bool same_kind(const struct raw_list *a, const struct raw_list *b)
 {
-	struct raw_list *raw = module->raw;
-	while (raw && (raw->functions != functions || memcmp(&raw->version, &version, sizeof version) != 0))
-		raw = raw->next;
-	return raw;
+	return a->functions == b->functions && a->from_interface == b->from_interface && a->flags == b->flags &&
+	       memcmp(&a->version, &b->version, sizeof a->version) == 0;
 }
 
-/* The module's raw list of that version; its first of that version counts. */
-static struct raw_list *raw_inlock(struct module *module, const void *list, CK_VERSION version,
-                                   unsigned functions)
+/* The module's raw list of that kind, made from `kind` if there is none yet. */
+static struct raw_list *raw_inlock(struct module *module, const struct raw_list *kind)
 {
-	struct raw_list *raw = find_raw(module, version, functions);
+	struct raw_list *raw = module->raw;
+	while (raw && !(same_kind(raw, kind) && (!module->settings.observe || raw->list == kind->list)))
+		raw = raw->next;
 	if (!raw) {
 		raw = calloc(1, sizeof *raw);
 		if (!raw)
 			return NULL;
-		raw->version = version;
-		raw->functions = functions;
-		raw->list = list;
+		*raw = *kind;
 		raw->next = module->raw;
 		module->raw = raw;
 	}
-	if (!raw->list) { /* loaded again: lists made before lead to it again */
-		raw->list = list;
+	if (!raw->list) { /* loaded again: lists made before lead to it again, and only then it counts as known */
 		unsigned made = atomic_load(&lists_made);
 		for (unsigned i = 0; i < made; i++)
 			if (lists[i].raw == raw)
-				fill(&lists[i]);
+				fill(&lists[i], kind->list);
+		raw->list = kind->list;
 	}
 	return raw;
 }
@@ -158,7 +157,8 @@ static struct list *list_inlock(struct view *view, struct raw_list *raw)
 	list = make_inlock(view, raw, room(view));
 	if (!list)
 		return NULL;
-	fill(list);
+	fill(list, raw->list);
+	list->as_interface = (CK_INTERFACE){(CK_UTF8CHAR_PTR)standard_interface, &list->table, raw->flags};
 	list->table.version = raw->version;
 	void **table = (void **)entries(&list->table);
 	for (unsigned i = 0; i < raw->functions; i++)
@@ -171,12 +171,12 @@ static struct list *list_inlock(struct view *view, struct raw_list *raw)
  * The view's list for what the module handed out. If there is no room the
  * shared view's; NULL: not even that (contract B5).
  */
-static struct list *wrap(struct view *view, const void *handed_out, CK_VERSION version, unsigned functions)
+static struct list *wrap(struct view *view, const struct raw_list *kind)
 {
 	struct module *module = view->module;
 	struct list *list = NULL;
 	lock_take(&p11shim_forgotten.state.registry);
-	struct raw_list *raw = raw_inlock(module, handed_out, version, functions);
+	struct raw_list *raw = raw_inlock(module, kind);
 	if (raw) {
 		list = list_inlock(view, raw);
 		if (!list)
@@ -219,14 +219,16 @@ static struct view *view_asking(const struct list *list, const void *caller)
 	return view_of(module, &consumer);
 }
 
-/* A raw 2.x list of the module that has been seen: the first one C_GetFunctionList gave. */
-static struct raw_list *known_function_list(const struct module *module)
+/* What C_GetFunctionList of the module gave when it was asked first; NULL: not yet. */
+static const void *known_function_list(const struct module *module)
 {
-	struct raw_list *raw, *found = NULL;
+	const void *found = NULL;
+	if (module->settings.observe)
+		return NULL;
 	lock_take(&p11shim_forgotten.state.registry);
-	for (raw = module->raw; raw; raw = raw->next)
-		if (raw->functions == CALLS_2_40 && raw->list)
-			found = raw;
+	for (const struct raw_list *raw = module->raw; raw; raw = raw->next)
+		if (!raw->from_interface && raw->list)
+			found = raw->list;
 	lock_give(&p11shim_forgotten.state.registry);
 	return found;
 }
@@ -236,26 +238,28 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 	struct module *module = list->view->module;
 	if (!ppFunctionList)
 		return CKR_ARGUMENTS_BAD;
-	if (!scope_still_there(&module->object))
+	void *hold = module_hold(module);
+	if (!hold)
 		return CKR_GENERAL_ERROR; /* a function kept beyond its module's end */
 	struct view *view = view_asking(list, caller);
-	struct raw_list *raw = known_function_list(module);
-	const void *handed_out = raw ? raw->list : NULL;
+	const void *handed_out = known_function_list(module);
 	CK_RV rv = CKR_OK;
 	if (!handed_out) {
 		uintptr_t word = (uintptr_t)ppFunctionList;
-		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1,
-		                  &word); /* REENTRANT: no lock held */
+		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1, &word); /* REENTRANT: no lock held */
 		handed_out = rv == CKR_OK ? *ppFunctionList : NULL;
 		if (rv == CKR_OK && !handed_out)
 			rv = CKR_GENERAL_ERROR;
 	}
 	if (rv == CKR_OK) {
-		struct list *wrapped = wrap(view, handed_out, *(const CK_VERSION *)handed_out, CALLS_2_40);
-		*ppFunctionList =
-		        wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
+		struct raw_list kind = {.list = handed_out,
+					.version = *(const CK_VERSION *)handed_out,
+					.functions = CALLS_2_40};
+		struct list *wrapped = wrap(view, &kind);
+		*ppFunctionList = wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
 	}
 	journal_call(view, CALL_C_GetFunctionList, rv, NULL);
+	scope_release(hold);
 	return rv;
 }
 
@@ -278,27 +282,21 @@ static const CK_INTERFACE *wrap_interface(struct view *view, const CK_INTERFACE 
 	if (!handed_out->pInterfaceName || !handed_out->pFunctionList ||
 	    strcmp((const char *)handed_out->pInterfaceName, (const char *)standard_interface) != 0)
 		return handed_out;
-	CK_VERSION version = *(const CK_VERSION *)handed_out->pFunctionList;
-	unsigned functions = functions_of(&version);
-	struct list *list = functions ? wrap(view, handed_out->pFunctionList, version, functions) : NULL;
-	if (!list)
-		return handed_out;
-	CK_INTERFACE *interface = &list->interface[0];
-	lock_take(&p11shim_forgotten.state.registry);
-	if (interface->pFunctionList && interface->flags != handed_out->flags)
-		interface++;
-	interface->pInterfaceName = (CK_UTF8CHAR_PTR)standard_interface;
-	interface->pFunctionList = &list->table;
-	interface->flags = handed_out->flags;
-	lock_give(&p11shim_forgotten.state.registry);
-	return interface;
+	struct raw_list kind = {.list = handed_out->pFunctionList,
+				.version = *(const CK_VERSION *)handed_out->pFunctionList,
+				.from_interface = true,
+				.flags = handed_out->flags};
+	kind.functions = functions_of(&kind.version);
+	struct list *list = kind.functions ? wrap(view, &kind) : NULL;
+	return list ? &list->as_interface : handed_out;
 }
 
 CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t *words)
 {
 	struct module *module = list->view->module;
 	CK_INTERFACE_PTR_PTR ppInterface = (CK_INTERFACE_PTR_PTR)words[2];
-	if (!scope_still_there(&module->object))
+	void *hold = module_hold(module);
+	if (!hold)
 		return CKR_GENERAL_ERROR;
 	struct view *view = view_asking(list, caller);
 	CK_RV rv =
@@ -306,6 +304,7 @@ CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t
 	if (rv == CKR_OK && ppInterface && *ppInterface)
 		*ppInterface = (CK_INTERFACE_PTR)wrap_interface(view, *ppInterface);
 	journal_call(view, CALL_C_GetInterface, rv, NULL);
+	scope_release(hold);
 	return rv;
 }
 
@@ -314,15 +313,18 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 	struct module *module = list->view->module;
 	CK_INTERFACE_PTR pInterfacesList = (CK_INTERFACE_PTR)words[0];
 	CK_ULONG_PTR pulCount = (CK_ULONG_PTR)words[1];
-	if (!scope_still_there(&module->object))
+	void *hold = module_hold(module);
+	if (!hold)
 		return CKR_GENERAL_ERROR;
 	struct view *view = view_asking(list, caller);
+	CK_ULONG capacity = pInterfacesList && pulCount ? *pulCount : 0;
 	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterfaceList), 2,
 	                        words); /* REENTRANT: no lock held */
-	if (rv == CKR_OK && pInterfacesList && pulCount)
-		for (CK_ULONG i = 0; i < *pulCount; i++)
+	if (rv == CKR_OK)
+		for (CK_ULONG i = 0; i < capacity && i < *pulCount; i++)
 			pInterfacesList[i] = *wrap_interface(view, &pInterfacesList[i]);
 	journal_call(view, CALL_C_GetInterfaceList, rv, NULL);
+	scope_release(hold);
 	return rv;
 }
 

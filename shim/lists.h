@@ -17,8 +17,7 @@ struct list {
 	struct view *view;
 	struct raw_list *raw;
 	struct list *next; /* of the view */
-	CK_INTERFACE
-	interface[2]; /* by flags: modules offer a list with and without CKF_INTERFACE_FORK_SAFE */
+	CK_INTERFACE as_interface; /* where it was handed out as one */
 	CK_FUNCTION_LIST_3_2 table; /* as many functions of it as raw->functions */
 };
 

@@ -82,15 +82,24 @@ struct traits {
 	bool exit_handlers, destructors;
 };
 
+/*
+ * m->path is the path of this instance: the one before may have come by another,
+ * and is still being looked at, so it is never freed.
+ */
 static void put_traits(struct module *m, struct traits *traits)
 {
-	char *path = m->path ? m->path : traits->path; /* a path once given out stays */
-	if (path == traits->path)
+	if (!m->path || strcmp(m->path, traits->path) != 0) {
+		m->path = traits->path;
 		traits->path = NULL;
+	}
+	const char *slash = strrchr(m->path, '/');
+	snprintf(m->name, sizeof m->name, "%s", slash ? slash + 1 : m->path[0] ? m->path : "program");
 	m->object = traits->object;
-	m->object.path = m->path = path;
+	m->object.path = m->path;
+	m->settings = traits->settings;
 	m->exit_handlers = traits->exit_handlers;
 	m->destructors = traits->destructors;
+	m->instance++;
 }
 
 static struct module *make_inlock(struct traits *traits)
@@ -101,9 +110,6 @@ static struct module *make_inlock(struct traits *traits)
 	struct module *m = &modules[made];
 	memset(m, 0, sizeof *m);
 	put_traits(m, traits);
-	const char *slash = strrchr(m->path, '/');
-	snprintf(m->name, sizeof m->name, "%s", slash ? slash + 1 : m->path[0] ? m->path : "program");
-	m->settings = traits->settings;
 	m->serialise = m->settings.serialize == SERIALIZE_YES;
 	m->life = &p11shim_forgotten.state.life[made];
 	m->shared = view_make_shared_inlock(m);
@@ -114,16 +120,52 @@ static struct module *make_inlock(struct traits *traits)
 
 /*
  * A module that was unloaded is loaded again, perhaps elsewhere: its views and
- * their lists serve again. Nobody has it initialised, else it had not gone.
+ * their lists serve again. No list may lead to the old instance any more by the
+ * time that the new one can be held (module_hold). False: somebody has the old
+ * one initialised after all.
  */
-static void revive_inlock(struct module *m, struct traits *traits)
+static bool revive_inlock(struct module *m, struct traits *traits)
 {
-	put_traits(m, traits);
-	lists_disown_inlock(m);
-	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == m)
-			views[i].finalised = false;
-	atomic_store(&m->gone, false);
+	lock_take(&m->life->lock);
+	bool down = m->life->state == LIFE_DOWN && m->life->references == 0;
+	if (down) {
+		lists_disown_inlock(m);
+		put_traits(m, traits);
+		for (unsigned i = 0; i < atomic_load(&views_made); i++)
+			if (views[i].module == m)
+				views[i].finalised = false;
+		atomic_store(&m->gone, false);
+	}
+	lock_give(&m->life->lock);
+	return down;
+}
+
+/*
+ * The instance is found to be gone: said only of the one that was looked at.
+ * With m->life->lock.
+ */
+static void gone_inlock(struct module *m, unsigned long instance)
+{
+	if (m->instance == instance && m->life->state == LIFE_DOWN && !atomic_load(&m->hold))
+		atomic_store(&m->gone, true);
+}
+
+void *module_hold(struct module *m)
+{
+	lock_take(&m->life->lock);
+	unsigned long instance = m->instance;
+	struct object object = m->object;
+	lock_give(&m->life->lock);
+	void *hold = scope_hold(&object, object.path); /* REENTRANT: no lock held */
+	lock_take(&m->life->lock);
+	if (!hold)
+		gone_inlock(m, instance);
+	bool same = m->instance == instance;
+	lock_give(&m->life->lock);
+	if (same)
+		return hold;
+	scope_release(hold); /* REENTRANT: no lock held */
+	return NULL;
 }
 
 struct module *module_of(const void *function, const struct object *instance)
@@ -148,9 +190,7 @@ struct module *module_of(const void *function, const struct object *instance)
 		if (!m) {
 			is_new = true;
 			m = find(&object, true);
-			if (m)
-				revive_inlock(m, &traits);
-			else
+			if (!m || !revive_inlock(m, &traits))
 				m = make_inlock(&traits);
 		}
 		lock_give(&p11shim_forgotten.state.registry);
@@ -176,10 +216,18 @@ void modules_notice_unloads(void)
 {
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
 		struct module *m = &modules[i];
-		if (atomic_load(&m->hold) || atomic_load(&m->gone) || scope_still_there(&m->object))
+		if (atomic_load(&m->hold) || atomic_load(&m->gone))
 			continue;
-		atomic_store(&m->gone, true);
-		journal_module(m, "unload", "%s", m->path);
+		lock_take(&m->life->lock);
+		unsigned long instance = m->instance;
+		struct object object = m->object;
+		lock_give(&m->life->lock);
+		if (scope_still_there(&object))
+			continue;
+		lock_take(&m->life->lock);
+		gone_inlock(m, instance);
+		lock_give(&m->life->lock);
+		journal_module(m, "unload", "%s", object.path);
 	}
 }
 
@@ -285,6 +333,13 @@ static CK_RV try(struct module *m, void *initialise, const struct module_argumen
 	return calls_invoke(initialise, 1, &word); /* REENTRANT: no lock held */
 }
 
+/* Could a module mean by this answer that it does not like its arguments? */
+static bool may_be_the_arguments(CK_RV rv)
+{
+	return rv == CKR_ARGUMENTS_BAD || rv == CKR_CANT_LOCK || rv == CKR_NEED_TO_CREATE_THREADS ||
+	       rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED || rv == CKR_FUNCTION_NOT_SUPPORTED;
+}
+
 /*
  * The real C_Initialize. First as is best for everybody: OS locking, whatever
  * the first consumer asked for, and no callbacks, which may live in a library
@@ -304,7 +359,7 @@ static CK_RV real_initialise(struct module *m, void *initialise)
 	best.args.UnlockMutex = NULL;
 	best.args.flags |= CKF_OS_LOCKING_OK;
 	CK_RV rv = try(m, initialise, &best), refused = rv;
-	if (rv != CKR_CANT_LOCK && rv != CKR_ARGUMENTS_BAD)
+	if (!may_be_the_arguments(rv))
 		return rv;
 	if (!same_arguments(&best, &m->given))
 		rv = try(m, initialise, &m->given);
@@ -349,6 +404,8 @@ static CK_RV bring_up_inlock(struct module *m)
 	bool inherited = life->references > 0;
 	begin_inlock(life, true);
 	lock_give(&life->lock);
+	int cancel;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 
 	CK_RV rv = real_initialise(m, m->initialise);
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && m->settings.fork == FORK_RESET)
@@ -356,6 +413,7 @@ static CK_RV bring_up_inlock(struct module *m)
 	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
 	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 
+	pthread_setcancelstate(cancel, NULL);
 	process_enter(); /* the module may have forked: this may be a child */
 	lock_take(&life->lock);
 	if (process_number() != process)
@@ -451,15 +509,16 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 		}
 		if (!hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
 			lock_give(&life->lock);
-			hold = scope_hold(&m->object, m->path); /* REENTRANT: no lock held */
-			if (!hold) {
-				atomic_store(&m->gone, true);
-				return CKR_GENERAL_ERROR; /* a list kept beyond its module's end */
-			}
+			hold = module_hold(m);
 			lock_take(&life->lock);
-			continue;
+			if (hold)
+				continue;
+			rv = CKR_GENERAL_ERROR;
+			break;
 		}
-		rv = first_initialise_inlock(view, list, &given, &hold);
+		/* A list kept beyond its module's end leads nowhere: no attempt for others to wait for. */
+		rv = lists_supports(list, CALL_C_Initialize) ? first_initialise_inlock(view, list, &given, &hold)
+							     : CKR_GENERAL_ERROR;
 		break;
 	}
 	lock_give(&life->lock);
@@ -495,12 +554,14 @@ CK_RV module_call(struct module *module, void *function, unsigned parameters, co
 {
 	if (!atomic_load(&module->serialise) || may_block)
 		return calls_invoke(function, parameters, words); /* REENTRANT: no lock held */
-	int process = process_number();
+	int cancel, process = process_number();
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 	serial_enter(module->life);
 	CK_RV rv = calls_invoke(function, parameters, words); /* REENTRANT: `serialised` held */
 	process_enter();
 	if (process == process_number()) /* else the module forked, and this child holds nothing */
 		serial_leave(module->life);
+	pthread_setcancelstate(cancel, NULL);
 	return rv;
 }
 
@@ -527,13 +588,17 @@ static void close_sessions(struct view *view, struct session *sessions)
 static void leave_inlock(struct view *view)
 {
 	struct life *life = view->module->life;
+	int process = process_number();
 	life->references++;
 	release_inlock(view);
 	struct session *sessions = handles_take_all(view, NULL);
 	lock_give(&life->lock);
 	close_sessions(view, sessions);
+	process_enter();
 	lock_take(&life->lock);
-	life->references--;
+	adopt_inlock(view->module);
+	if (process == process_number()) /* else the module forked, and this child had no reference */
+		life->references--;
 }
 
 /*
@@ -547,14 +612,17 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	begin_inlock(life, false);
 	struct session *sessions = life->foreign ? handles_take_all(view, NULL) : NULL;
 	lock_give(&life->lock);
+	int cancel;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 	CK_RV rv = CKR_OK;
 	if (life->foreign) {
 		close_sessions(view, sessions); /* not ours to finalise (C6) */
 	} else {
 		rv = real_finalise(m, pReserved);
 		journal_module(m, "real C_Finalize", "%s",
-		               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+			       calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 	}
+	pthread_setcancelstate(cancel, NULL);
 	process_enter();
 	lock_take(&life->lock);
 	adopt_inlock(m);
@@ -564,7 +632,6 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		end_inlock(life, LIFE_DOWN);
 	} else {
 		end_inlock(life, LIFE_UP); /* it says that it lives on */
-		count_inlock(view, 1);
 	}
 	return rv;
 }
@@ -579,9 +646,9 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 	CK_RV rv = CKR_OK;
 	lock_take(&life->lock);
 	adopt_inlock(m);
-	while (life->state == LIFE_BUSY && !mine_inlock(life))
+	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
 		bell_wait(&life->changed, &life->lock);
-	if (life->state == LIFE_BUSY) {
+	if (life->state == LIFE_BUSY && mine_inlock(life)) {
 		struct view_life *now = view_life_inlock(view);
 		if (now->nested > 0)
 			now->nested--;
@@ -589,21 +656,23 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 			rv = CKR_CRYPTOKI_NOT_INITIALIZED;
 	} else if (view->count == 0) {
 		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C3 */
+	} else if (pReserved && (view->count > 1 || life->references > 1)) {
+		rv = CKR_ARGUMENTS_BAD; /* the standard's answer: the module is not asked */
 	} else if (view->count > 1) {
 		view->count--;
 	} else if (life->state == LIFE_DOWN) {
 		release_inlock(view); /* a child lets go of what only the parent had (F3) */
+		if (life->references == 0)
+			hold = atomic_exchange(&m->hold, NULL);
 	} else if (life->references > 1) {
-		if (pReserved) {
-			rv = CKR_ARGUMENTS_BAD; /* the standard's answer: the module is not asked */
-		} else {
-			leave_inlock(view);
-			if (life->references == 0 && life->state == LIFE_UP)
-				bring_down_inlock(m, view, NULL, &hold);
-		}
+		leave_inlock(view);
+		if (life->references == 0 && life->state == LIFE_UP)
+			bring_down_inlock(m, view, NULL, &hold);
 	} else {
 		release_inlock(view);
 		rv = bring_down_inlock(m, view, pReserved, &hold);
+		if (life->state == LIFE_UP && view->count == 0)
+			count_inlock(view, 1); /* it refused: as before */
 	}
 	lock_give(&life->lock);
 	scope_release(hold); /* REENTRANT: no lock held */

@@ -27,10 +27,11 @@ struct module_arguments {
 
 struct module {
 	struct object object;
-	char *path; /* our copy of object.path */
+	char *path; /* our copy of object.path; never freed */
 	char name[64];
 	struct settings settings;
 	struct life *life;
+	unsigned long instance; /* counts its loads; with object and path, under life.lock */
 	struct view *shared;   /* the view of all consumers that have none of their own */
 	struct list *own;      /* list of the shared view: holds the module's exported functions */
 	_Atomic(bool) gone;    /* it was unloaded */
@@ -66,6 +67,12 @@ struct module {
 struct module *module_of(const void *function, const struct object *instance);
 
 extern _Atomic(unsigned) modules_made;
+
+/*
+ * Holds the module's present instance (scope_hold). NULL: it is gone, or has just
+ * come back. To be given to scope_release(). No lock may be held.
+ */
+void *module_hold(struct module *module);
 
 /* Before something is loaded: notice which modules have been unloaded. */
 void modules_notice_unloads(void);

@@ -23,12 +23,22 @@ _Atomic(unsigned) views_made;
 
 _Static_assert(VIEWS > MODULES, "every module needs a shared view");
 
+/*
+ * The same loaded object under the same name is the same consumer, whatever has
+ * become of its file or of the directory that the name starts in; loaded anew,
+ * perhaps elsewhere, the file tells.
+ */
+static bool is_of(const struct view *view, const struct object *consumer)
+{
+	return scope_same_file(&view->consumer, consumer) ||
+	       (scope_same_instance(&view->consumer, consumer) && strcmp(view->path, consumer->path) == 0);
+}
+
 static struct view *find(struct module *module, const struct object *consumer)
 {
 	unsigned made = atomic_load_explicit(&views_made, memory_order_acquire);
 	for (unsigned i = 0; i < made; i++)
-		if (views[i].module == module && !views[i].shared &&
-		    scope_same_file(&views[i].consumer, consumer))
+		if (views[i].module == module && !views[i].shared && is_of(&views[i], consumer))
 			return &views[i];
 	return NULL;
 }
@@ -52,9 +62,12 @@ static struct view *make_inlock(struct module *module, const struct object *cons
 	memset(view, 0, sizeof *view);
 	view->module = module;
 	if (consumer) {
+		view->path = strdup(consumer->path);
+		if (!view->path)
+			return NULL;
 		view->consumer = *consumer;
+		view->consumer.path = view->path;
 		name_view(view, consumer->path);
-		view->consumer.path = NULL;
 	} else {
 		view->shared = true;
 		strcpy(view->name, "everyone");

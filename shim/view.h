@@ -17,7 +17,8 @@ struct session;
 
 struct view {
 	struct module *module;
-	struct object consumer; /* its path is not kept: the consumer may be unloaded */
+	struct object consumer; /* as it was last seen */
+	char *path;             /* our copy of consumer.path; never freed */
 	char name[64];          /* for people */
 	bool shared;            /* the module's own: see module->shared */
 	_Atomic(struct list *) lists;

@@ -13,6 +13,8 @@
  *	finalises            the child calls C_Finalize and exits
  *	execs                the child executes /bin/true
  *	all                  all of these
+ *	stale                the child opens a session of its own: the parent's is
+ *	                     none any more, and its number is not given out again
  *
  *	--name      what the lines call the module (default: its path)
  *	--mark      the child writes a line to standard error when it begins and
@@ -189,6 +191,24 @@ static void inherits(struct verdict *verdict)
 	use(&own, verdict);
 }
 
+/* For modules that start anew in the child, and number from the start. */
+static void stale(struct verdict *verdict)
+{
+	struct token token;
+	CK_SESSION_INFO info;
+	int i;
+
+	for (i = 0; i < 3 && begin(&token, verdict); i++) {
+		CK_RV rv = list->C_GetSessionInfo(own.session, &info);
+
+		judge(verdict, "number", token.session == own.session ? CKR_GENERAL_ERROR : CKR_OK);
+		judge(verdict, "the parent's session", rv == CKR_SESSION_HANDLE_INVALID ? CKR_OK : rv ? rv : CKR_GENERAL_ERROR);
+		rv = list->C_CloseSession(own.session);
+		judge(verdict, "to close it", rv == CKR_SESSION_HANDLE_INVALID ? CKR_OK : rv ? rv : CKR_GENERAL_ERROR);
+		use(&token, verdict);
+	}
+}
+
 static void exits(struct verdict *verdict)
 {
 	(void)verdict;
@@ -210,16 +230,18 @@ static const struct test_case {
 	void (*act)(struct verdict *);
 	int generations; /* 2: the child of a child that exits at once */
 	int says;        /* gives a verdict of its own, and waits for the parent */
+	int only_by_name;
 } cases[] = {
-        {"goes-on", goes_on, 1, 1},
-        {"initialises", initialises, 1, 1},
-        {"daemon", goes_on, 2, 1},
-        {"daemon-initialises", initialises, 2, 1},
-        {"inherits", inherits, 1, 1},
-        {"exits", exits, 1, 0},
-        {"finalises", finalises, 1, 1},
-        {"execs", execs, 1, 0},
-        {NULL, NULL, 0, 0},
+        {"goes-on", goes_on, 1, 1, 0},
+        {"initialises", initialises, 1, 1, 0},
+        {"daemon", goes_on, 2, 1, 0},
+        {"daemon-initialises", initialises, 2, 1, 0},
+        {"inherits", inherits, 1, 1, 0},
+        {"exits", exits, 1, 0, 0},
+        {"finalises", finalises, 1, 1, 0},
+        {"execs", execs, 1, 0, 0},
+        {"stale", stale, 1, 1, 1},
+        {NULL, NULL, 0, 0, 0},
 };
 
 static void write_mark(const char *text)
@@ -386,7 +408,7 @@ int main(int argc, char **argv)
 		int known = 0;
 
 		for (c = cases; c->name; c++) {
-			if (strcmp(argv[optind], c->name) != 0 && strcmp(argv[optind], "all") != 0)
+			if (strcmp(argv[optind], c->name) != 0 && (strcmp(argv[optind], "all") != 0 || c->only_by_name))
 				continue;
 			int status = run(c);
 

@@ -37,6 +37,7 @@
 #include "token.h"
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
@@ -349,7 +350,7 @@ static int describe(const struct message *message, char *text, size_t size)
 			continue; /* the handler itself */
 		object = base_name(info.dli_fname);
 		if (culprit < 0 && !is_libc(object) && info.dli_fbase != self.dli_fbase)
-			culprit = !strncmp(object, "libp11shim", 10);
+			culprit = strstr(object, "p11shim") != NULL;
 		length += snprintf(text + length, length < size ? size - length : 0, "%s%s", shown ? " < " : "", object);
 		if (length < size && info.dli_sname && culprit != 1)
 			length += snprintf(text + length, size - length, "(%s)", info.dli_sname);
@@ -370,40 +371,73 @@ static void judge(const struct message *message)
 	count[message->end]++;
 	if (message->end == OK)
 		return;
-	if (message->end == WRONG) {
-		note(WRONG, message->text);
+	if (message->frames == 0) {
+		note(message->end, message->text);
 		return;
 	}
 	in_shim[message->end] += describe(message, text, sizeof(text));
 	note(message->end, text);
 }
 
-/* Waits for what the child says, and kills one that can no longer say anything. */
-static void await(pid_t pid, int from, int execs)
+/*
+ * Children that have not ended yet. One that hangs sleeps, so that the next can
+ * be forked meanwhile; only as many as this wait at a time.
+ */
+enum { MOST_PENDING = 64, GRACE_MS = 60 };
+
+static struct pending {
+	pid_t pid;
+	int from;
+	int64_t deadline;
+} pending[MOST_PENDING];
+static int pendings;
+
+static void finish(const struct pending *child, int has_spoken, int execs)
 {
 	struct message message = {.end = HUNG, .text = ""};
-	struct pollfd poll_from = {.fd = from, .events = POLLIN};
-	int status;
+	int status, silent = 0;
 
-	if (!execs && poll(&poll_from, 1, (patience + 3) * 1000) == 1 &&
-	    read(from, &message, sizeof(message)) != sizeof(message))
-		message = (struct message){.end = CRASHED};
-	if (!execs && message.end == HUNG && message.frames == 0)
-		kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	if (execs) {
-		message.end = status == 0 ? OK : WRONG;
-		snprintf(message.text, sizeof(message.text), "status %#x", status);
+	if (!has_spoken && !execs)
+		kill(child->pid, SIGKILL); /* cannot even say that it hangs */
+	else if (read(child->from, &message, sizeof(message)) != sizeof(message))
+		silent = 1;
+	waitpid(child->pid, &status, 0);
+	close(child->from);
+	if (execs && status == 0) {
+		message.end = OK;
+	} else if (silent) {
+		message.end = execs || WIFEXITED(status) ? WRONG : CRASHED;
+		snprintf(message.text, sizeof(message.text), "without a word, status %#x", status);
 	}
 	judge(&message);
 }
 
+/* Lets those go that have ended; returns how many there were. */
+static int gather(int milliseconds, int execs)
+{
+	struct pollfd polled[MOST_PENDING];
+	int i, kept = 0, before = pendings;
+
+	for (i = 0; i < pendings; i++)
+		polled[i] = (struct pollfd){.fd = pending[i].from, .events = POLLIN};
+	poll(polled, pendings, milliseconds);
+	for (i = 0; i < pendings; i++) {
+		if (polled[i].revents || now_ns() > pending[i].deadline)
+			finish(&pending[i], polled[i].revents != 0, execs);
+		else
+			pending[kept++] = pending[i];
+	}
+	pendings = kept;
+	return before - kept;
+}
+
 static void once(const struct way *way, int initialises)
 {
-	int ends[2];
+	int ends[2], before = pendings;
 	pid_t pid;
+	int64_t grace;
 
-	if (pipe(ends) < 0) {
+	if (pipe2(ends, O_CLOEXEC) < 0) {
 		perror("storm");
 		exit(2);
 	}
@@ -414,8 +448,12 @@ static void once(const struct way *way, int initialises)
 		perror("storm");
 		exit(2);
 	}
-	await(pid, ends[0], way->execs);
-	close(ends[0]);
+	pending[pendings++] = (struct pending){pid, ends[0], now_ns() + (patience + 3) * INT64_C(1000000000)};
+	grace = now_ns() + GRACE_MS * INT64_C(1000000);
+	while (pendings > before && now_ns() < grace)
+		gather(GRACE_MS / 4, way->execs);
+	while (pendings == MOST_PENDING)
+		gather(1000, way->execs);
 }
 
 static int report(int forks)
@@ -427,7 +465,7 @@ static int report(int forks)
 	       count[OK], count[WRONG], count[CRASHED], in_shim[CRASHED], count[HUNG], in_shim[HUNG]);
 	for (i = 0; i < MOST_KINDS && kinds[i].times; i++)
 		printf("  %d %s: %s\n", kinds[i].times, names[kinds[i].end],
-		       kinds[i].text[0] ? kinds[i].text : "without a word");
+		       kinds[i].text[0] ? kinds[i].text : "too deeply to say where");
 	if (parent_failures)
 		printf("parent: %d failures, first %s\n", (int)parent_failures, parent_failure);
 	return parent_failures || count[WRONG] || in_shim[CRASHED] || in_shim[HUNG];
@@ -514,6 +552,8 @@ int main(int argc, char **argv)
 			wait_for_phase(moment);
 		once(way, moment != OUTSIDE || i % 2);
 	}
+	while (pendings > 0)
+		gather(1000, way->execs);
 	enough = 1;
 	for (i = 0; i < threads; i++)
 		pthread_join(others[i], NULL);
