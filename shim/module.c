@@ -150,17 +150,22 @@ static void gone_inlock(struct module *m, unsigned long instance)
 		atomic_store(&m->gone, true);
 }
 
+/*
+ * An instance that is gone stays so until module_of() has seen the next one, even
+ * if that lies at the same place already.
+ */
 void *module_hold(struct module *m)
 {
 	lock_take(&m->life->lock);
 	unsigned long instance = m->instance;
 	struct object object = m->object;
+	bool gone = atomic_load(&m->gone);
 	lock_give(&m->life->lock);
-	void *hold = scope_hold(&object, object.path); /* REENTRANT: no lock held */
+	void *hold = gone ? NULL : scope_hold(&object, object.path); /* REENTRANT: no lock held */
 	lock_take(&m->life->lock);
 	if (!hold)
 		gone_inlock(m, instance);
-	bool same = m->instance == instance;
+	bool same = m->instance == instance && !atomic_load(&m->gone);
 	lock_give(&m->life->lock);
 	if (same)
 		return hold;

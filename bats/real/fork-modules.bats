@@ -396,6 +396,14 @@ calls_in_child() {
 	done
 }
 
+# A wrapper has the fork policy of what it wraps: with SoftHSM below, what was
+# opened before the fork serves in the child, as it does without the library.
+@test "contract F2: pkcs11-spy over SoftHSM, whose state comes along" {
+	need_module pkcs11-spy.so
+	export PKCS11SPY=$SOFTHSM2_MODULE PKCS11SPY_OUTPUT=/dev/null
+	everything_works pkcs11-spy ok
+}
+
 # traced with|without NAME CASE: the system calls that a child makes from its
 # beginning to its end, or to its exec. Memory, locks and signals do not count:
 # what does is whatever opens, sends, receives or closes.
@@ -470,10 +478,10 @@ storm() {
 
 	{
 		echo "== $* (without)"
-		LIMIT=600 without_shim "$BUILD/fork/storm" --forks "$forks" "$@" --patience 2 --module "$SOFTHSM2_MODULE" 2>/dev/null || true
+		LIMIT=600 without_shim "$BUILD/fork/storm" --forks "$forks" "$@" --patience 1 --module "$SOFTHSM2_MODULE" 2>/dev/null || true
 		echo "== $* (with)"
 	} >>"$BUILD/real/storms.txt"
-	LIMIT=600 run --separate-stderr with_shim "$BUILD/fork/storm" --forks "$forks" "$@" --patience 2 --module "$SOFTHSM2_MODULE"
+	LIMIT=600 run --separate-stderr with_shim "$BUILD/fork/storm" --forks "$forks" "$@" --patience 1 --module "$SOFTHSM2_MODULE"
 	echo "$output" | tee -a "$BUILD/real/storms.txt"
 	assert_line --regexp "^$forks forks: [0-9]+ ok, [0-9]+ wrong, [0-9]+ crashed \(0 in the shim\), [0-9]+ hung \(0 in the shim\)"
 	refute_line --partial "parent:"
@@ -513,4 +521,32 @@ all_well() {
 
 @test "contract F1: SoftHSM, fork while other threads find keys and sign" {
 	storm --while call
+}
+
+# ---- The same storms on the mock, where nothing but the library can be at fault
+
+mock_storm() {
+	export TOKEN_LABEL=mock-0 TOKEN_PIN=1234 MOCK_OPTIONS=reset_on_fork=1,restart=1
+	LIMIT=600 run with_shim "$BUILD/fork/storm" --forks "${P11SHIM_TEST_FORKS:-2000}" "$@" --module "$BUILD/mock/mock.so"
+	{
+		echo "== mock $* (with)"
+		echo "$output"
+	} | tee -a "$BUILD/real/storms.txt"
+	all_well
+}
+
+@test "contract F1: the mock, fork while other threads are inside C_Initialize, C_Finalize, any call" {
+	mock_storm --while initialise
+	mock_storm --while finalise
+	mock_storm --while call
+}
+
+@test "contract F1: the mock, clone behind the back of libc, alone and while other threads call" {
+	mock_storm --how clone
+	mock_storm --how clone --while call
+}
+
+@test "contract F1: the mock, vfork and posix_spawn while other threads are inside C_Initialize" {
+	mock_storm --how vfork --while initialise
+	mock_storm --how spawn --while initialise
 }
