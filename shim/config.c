@@ -78,6 +78,8 @@ struct settings_list {
 	struct named_key names[KEYS];
 };
 
+#define LINE_LENGTH 1024
+
 /* One source being read; line counts what inih has asked for. */
 struct source {
 	struct settings_list *list;
@@ -85,6 +87,7 @@ struct source {
 	FILE *file;
 	const char *text, *end;
 	int line;
+	char section[LINE_LENGTH]; /* whole: inih cuts them short */
 };
 
 static _Atomic(struct settings_list *) settings;
@@ -131,10 +134,12 @@ static void add(struct source *source, const char *section, enum key key, const 
 	complain(source, "out of memory", keys[key].name);
 }
 
-static int on_setting(void *user, const char *section, const char *name, const char *value)
+static int on_setting(void *user, const char *cut_section, const char *name, const char *value)
 {
 	struct source *source = user;
+	const char *section = source->section;
 	struct named_key *found = NULL;
+	(void)cut_section;
 	HASH_FIND_STR(source->list->by_name, name, found);
 	if (!found)
 		complain(source, "no such key", name);
@@ -145,34 +150,59 @@ static int on_setting(void *user, const char *section, const char *name, const c
 	return 1;
 }
 
-/* fgets for inih, over a file or a text; counts lines, refuses those that inih would cut. */
+static int next_character(struct source *source)
+{
+	if (source->file)
+		return getc(source->file);
+	return source->text < source->end ? (unsigned char)*source->text++ : EOF;
+}
+
+/* Remembers a section's name, of whatever length. */
+static void note_section(struct source *source, const char *line)
+{
+	const char *end = strchr(line, ']');
+	if (line[0] != '[' || !end)
+		return;
+	size_t length = (size_t)(end - line) - 1;
+	memcpy(source->section, line + 1, length);
+	source->section[length] = '\0';
+}
+
+/*
+ * fgets for inih, over a file or a text. Counts lines. Blanks at the start of a
+ * line are dropped: for inih they would make it part of the value before. A
+ * line that inih would cut is dropped whole, and told.
+ */
 static char *read_line(char *buffer, int size, void *stream)
 {
 	struct source *source = stream;
-	int n = 0;
+	char line[LINE_LENGTH];
+	size_t n = 0, most = (size_t)size < sizeof line ? (size_t)size - 2 : sizeof line - 2;
 	bool overlong = false;
-	for (;;) {
-		int c = source->file                 ? getc(source->file)
-		        : source->text < source->end ? (unsigned char)*source->text++
-		                                     : EOF;
-		if (c == EOF && n == 0 && !overlong)
-			return NULL;
-		if (c == EOF || c == '\n')
-			break;
-		if (c == '\0')
-			c = ' ';
-		if (n < size - 2)
-			buffer[n++] = (char)c;
+	int c = next_character(source);
+	if (c == EOF)
+		return NULL;
+	for (; c != EOF && c != '\n'; c = next_character(source)) {
+		if (n == 0 && (c == ' ' || c == '\t'))
+			continue;
+		if (n < sizeof line - 2)
+			line[n++] = (char)(c == '\0' ? ' ' : c);
 		else
 			overlong = true;
 	}
+	line[n] = '\0';
 	source->line++;
-	if (overlong) {
+	if (!overlong)
+		note_section(source, line);
+	if (n > most && line[0] == '[' && !overlong)
+		n = (size_t)snprintf(line, sizeof line, "[long]"); /* its name is noted already */
+	if (overlong || n > most) {
 		complain(source, "line too long", "ignored");
 		n = 0;
 	}
-	buffer[n++] = '\n';
-	buffer[n] = '\0';
+	memcpy(buffer, line, n);
+	buffer[n] = '\n';
+	buffer[n + 1] = '\0';
 	return buffer;
 }
 
@@ -210,6 +240,8 @@ static void read_file(struct settings_list *list, const char *path, bool named)
 	source.file = fopen(path, "re");
 	if (source.file) {
 		read_source(&source);
+		if (ferror(source.file))
+			journal_note("settings", "%s: cannot be read: %m", path);
 		fclose(source.file);
 	} else if (named || (errno != ENOENT && errno != ENOTDIR)) {
 		journal_note("settings", "%s: cannot be read: %m", path);
@@ -218,7 +250,7 @@ static void read_file(struct settings_list *list, const char *path, bool named)
 
 static void read_user_file(struct settings_list *list)
 {
-	char path[4096];
+	char path[LINE_LENGTH];
 	const char *home = secure_getenv("XDG_CONFIG_HOME");
 	const char *format = "%s/p11shim/p11shim.conf";
 	if (!home || home[0] != '/') {
@@ -394,7 +426,7 @@ static bool in_p11_kit_directory(const char *directory, const struct names *name
 	DIR *entries = opendir(directory);
 	const struct dirent *entry;
 	while (entries && !search.found && (entry = readdir(entries)) != NULL) {
-		char path[4096];
+		char path[LINE_LENGTH];
 		if (fnmatch("*.module", entry->d_name, 0) == 0 &&
 		    snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < (int)sizeof path)
 			read_p11_kit_file(path, &search);
@@ -406,7 +438,7 @@ static bool in_p11_kit_directory(const char *directory, const struct names *name
 
 static bool in_p11_kit(const struct names *names)
 {
-	char user[4096];
+	char user[LINE_LENGTH];
 	const char *home = secure_getenv("HOME");
 	if (home && snprintf(user, sizeof user, "%s/.config/pkcs11/modules", home) < (int)sizeof user &&
 	    in_p11_kit_directory(user, names))

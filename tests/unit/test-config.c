@@ -128,12 +128,37 @@ static int mistakes(void)
 	return 0;
 }
 
+/* contract H3: a long section name is a whole one; blanks before a line mean nothing */
+static int long_names(void)
+{
+	char path[400], text[1000];
+	memset(path, 'd', sizeof path);
+	memcpy(path, "/opt/", 5);
+	strcpy(path + 300, "/module.so");
+	snprintf(text, sizeof text, "[%s]\nexclude = yes\n [*.so]\nlog = stderr\n\talready = report\n", path);
+	write_file("p11shim.conf", text);
+	CHILD_CHECK(!config_of_module(path).in_scope);
+	path[200] = 'x';
+	CHILD_CHECK(config_of_module(path).in_scope);
+	CHILD_CHECK(config_of_module(path).already_report);
+	return 0;
+}
+
 static int unreadable(void)
 {
 	setenv("P11SHIM_CONFIG", "/nonexistent/p11shim.conf", 1);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
 	CHILD_CHECK(config_of_module("/lib.so").in_scope);
 	CHILD_CHECK(log_has("/nonexistent/p11shim.conf: cannot be read: No such file"));
+	return 0;
+}
+
+static int a_directory(void)
+{
+	setenv("P11SHIM_CONFIG", directory, 1);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(log_has("cannot be read: Is a directory"));
 	return 0;
 }
 
@@ -170,7 +195,9 @@ TEST(globs)
 TEST(scope)
 TEST(known)
 TEST(mistakes)
+TEST(long_names)
 TEST(unreadable)
+TEST(a_directory)
 TEST(disabled)
 TEST(garbage)
 
@@ -191,7 +218,7 @@ int main(int count, char **arguments)
 	const struct CMUnitTest tests[] = {
 #define UNIT(name) cmocka_unit_test_setup(test_##name, setup)
 	        UNIT(defaults), UNIT(precedence), UNIT(globs),    UNIT(scope),   UNIT(known),
-	        UNIT(mistakes), UNIT(unreadable), UNIT(disabled), UNIT(garbage),
+	        UNIT(mistakes), UNIT(long_names), UNIT(unreadable), UNIT(a_directory), UNIT(disabled), UNIT(garbage),
 	};
 	int failed = cmocka_run_group_tests_name("config", tests, NULL, NULL);
 	char command[300];
