@@ -71,3 +71,78 @@ sys.exit(os.waitpid(pid, 0)[1] != 0)' "$SOFTHSM2_MODULE"
 	run grep -cv '^20' "$P11SHIM_LOG"
 	assert_output 0
 }
+
+@test "the log survives a change of directory and of user, and of its file's name" {
+	[ "$(id -u)" -eq 0 ] || skip "only root can change user"
+	cat >"$BATS_TEST_TMPDIR/moves.py" <<-'PY'
+		import ctypes, os, sys
+		module = ctypes.CDLL(sys.argv[1])
+		module.C_Initialize(None); module.C_Finalize(None)
+		os.chdir("/")
+		os.rename(sys.argv[2], sys.argv[2] + ".1")
+		module.C_Initialize(None); module.C_Finalize(None)
+		os.setuid(65534)
+		module.C_Initialize(None); module.C_Finalize(None)
+	PY
+	cd "$BATS_TEST_TMPDIR"
+	P11SHIM_LOG=log with_shim /usr/bin/python3 moves.py "$BUILD/mock/mock-same.so" "$BATS_TEST_TMPDIR/log"
+	[ "$(grep -c ' C_Initialize CKR_OK$' log.1)" -eq 2 ] # one of the consumer, one real
+	[ "$(grep -c ' C_Initialize CKR_OK$' log)" -eq 4 ]
+}
+
+@test "the log goes into no other file: descriptors closed and used again" {
+	cat >"$BATS_TEST_TMPDIR/closes.py" <<-'PY'
+		import ctypes, os, sys
+		module = ctypes.CDLL(sys.argv[1])
+		module.C_Initialize(None)
+		os.closerange(0, 300)
+		files = [os.open(sys.argv[2] + str(i), os.O_RDWR | os.O_CREAT) for i in range(200)]
+		module.C_Finalize(None)
+		sys.exit(any(os.fstat(f).st_size for f in files))
+	PY
+	for P11SHIM_LOG in stderr "$BATS_TEST_TMPDIR/log"; do
+		with_shim /usr/bin/python3 "$BATS_TEST_TMPDIR/closes.py" "$BUILD/mock/mock-same.so" "$BATS_TEST_TMPDIR/data"
+	done
+	grep -q 'C_Finalize CKR_OK' "$BATS_TEST_TMPDIR/log"
+}
+
+@test "no signal reaches the host for the log's sake: reader gone, size limit" {
+	use='import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).C_Initialize(None))'
+	run bash -c 'ulimit -f 0; P11SHIM_LOG=$4 LD_PRELOAD=$1 timeout 60 /usr/bin/python3 -c "$2" "$3" | cat' - \
+		"$SHIM" "$use" "$BUILD/doors/libdoor-module.so" "$BATS_TEST_TMPDIR/log"
+	assert_success
+	assert_output 0
+	[ ! -s "$BATS_TEST_TMPDIR/log" ]
+	run bash -c 'P11SHIM_LOG=stderr LD_PRELOAD=$1 timeout 60 /usr/bin/python3 -c "
+import os, signal, time
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+reader, writer = os.pipe()
+os.dup2(writer, 2)
+os.close(reader)
+$2" "$3"' - "$SHIM" "$use" "$BUILD/doors/libdoor-module.so"
+	assert_success
+	assert_output 0
+}
+
+@test "syslog: one message an event, and a fork among threads that log hangs nobody" {
+	[ ! -e /dev/log ] || skip "a syslog daemon runs here already"
+	[ "$(id -u)" -eq 0 ] || skip "only root can make /dev/log"
+	/usr/bin/python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("/dev/log")
+print("ready", flush=True)
+s.settimeout(30)
+while True:
+    print(s.recv(2000).decode(), flush=True)' >"$BATS_TEST_TMPDIR/messages" &
+	daemon=$!
+	for _ in $(seq 100); do
+		grep -q ready "$BATS_TEST_TMPDIR/messages" && break
+		sleep 0.1
+	done
+	P11SHIM_LOG=syslog run with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
+	kill "$daemon"
+	rm -f /dev/log
+	assert_success
+	grep -q '^<14>p11shim\[[0-9]*\]: 20.* C_Initialize CKR_OK' "$BATS_TEST_TMPDIR/messages"
+}
