@@ -121,8 +121,8 @@ static struct list *find_list(struct view *view, const struct raw_list *raw)
 
 static bool same_kind(const struct raw_list *a, const struct raw_list *b)
 {
-	return a->functions == b->functions && a->from_interface == b->from_interface && a->flags == b->flags &&
-	       memcmp(&a->version, &b->version, sizeof a->version) == 0;
+	return a->functions == b->functions && a->from_interface == b->from_interface &&
+	       a->flags == b->flags && memcmp(&a->version, &b->version, sizeof a->version) == 0;
 }
 
 /* The module's raw list of that kind, made from `kind` if there is none yet. */
@@ -139,7 +139,8 @@ static struct raw_list *raw_inlock(struct module *module, const struct raw_list 
 		raw->next = module->raw;
 		module->raw = raw;
 	}
-	if (!raw->list) { /* loaded again: lists made before lead to it again, and only then it counts as known */
+	if (!raw->list) { /* loaded again: lists made before lead to it again, and only then it counts as
+		             known */
 		unsigned made = atomic_load(&lists_made);
 		for (unsigned i = 0; i < made; i++)
 			if (lists[i].raw == raw)
@@ -246,17 +247,19 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 	CK_RV rv = CKR_OK;
 	if (!handed_out) {
 		uintptr_t word = (uintptr_t)ppFunctionList;
-		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1, &word); /* REENTRANT: no lock held */
+		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1,
+		                  &word); /* REENTRANT: no lock held */
 		handed_out = rv == CKR_OK ? *ppFunctionList : NULL;
 		if (rv == CKR_OK && !handed_out)
 			rv = CKR_GENERAL_ERROR;
 	}
 	if (rv == CKR_OK) {
 		struct raw_list kind = {.list = handed_out,
-					.version = *(const CK_VERSION *)handed_out,
-					.functions = CALLS_2_40};
+		                        .version = *(const CK_VERSION *)handed_out,
+		                        .functions = CALLS_2_40};
 		struct list *wrapped = wrap(view, &kind);
-		*ppFunctionList = wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
+		*ppFunctionList =
+		        wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
 	}
 	journal_call(view, CALL_C_GetFunctionList, rv, NULL);
 	scope_release(hold);
@@ -283,9 +286,9 @@ static const CK_INTERFACE *wrap_interface(struct view *view, const CK_INTERFACE 
 	    strcmp((const char *)handed_out->pInterfaceName, (const char *)standard_interface) != 0)
 		return handed_out;
 	struct raw_list kind = {.list = handed_out->pFunctionList,
-				.version = *(const CK_VERSION *)handed_out->pFunctionList,
-				.from_interface = true,
-				.flags = handed_out->flags};
+	                        .version = *(const CK_VERSION *)handed_out->pFunctionList,
+	                        .from_interface = true,
+	                        .flags = handed_out->flags};
 	kind.functions = functions_of(&kind.version);
 	struct list *list = kind.functions ? wrap(view, &kind) : NULL;
 	return list ? &list->as_interface : handed_out;

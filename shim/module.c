@@ -42,6 +42,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "calls.h"
 #include "gate.h"
@@ -243,12 +246,17 @@ static bool mine_inlock(const struct life *life)
 	return life->state == LIFE_BUSY && pthread_equal(life->owner, pthread_self());
 }
 
+static bool is_retired(const struct view *view)
+{
+	return atomic_load(&view->module->retired) || atomic_load(&view->retired);
+}
+
 static void view_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
 	bool on = m->settings.observe ||
 	          (m->life->state == LIFE_UP && view->count > 0 && !m->serialise && !handles_translated(m));
-	view_live_inlock(view, on && !m->retired);
+	view_live_inlock(view, on && !is_retired(view));
 }
 
 void module_refresh(struct view *view)
@@ -324,6 +332,35 @@ static bool read_arguments(struct module_arguments *given, const CK_C_INITIALIZE
 	return callbacks == 0 || callbacks == 4;
 }
 
+/*
+ * What pReserved points to, if it is text: softoken, p11-kit-trust and others take
+ * parameters there, and the consumer may have freed them by the time that a
+ * child needs them (F2). NULL if not: shorter than any parameter, or than a
+ * pointer that looks like text; not printable; not readable. Read by the kernel,
+ * which does not crash.
+ */
+static char *copy_text(const void *pReserved)
+{
+	char buffer[4096];
+	struct iovec to = {buffer, sizeof buffer};
+	struct iovec from[2];
+	if (!pReserved)
+		return NULL;
+	/* up to the end of its page, and the next page if there is one */
+	size_t first = 4096 - (uintptr_t)pReserved % 4096;
+	from[0] = (struct iovec){(void *)pReserved, first};
+	from[1] = (struct iovec){(char *)pReserved + first, sizeof buffer - first};
+	long size = syscall(SYS_process_vm_readv, (long)syscall(SYS_getpid), &to, 1L, from,
+	                    first < sizeof buffer ? 2L : 1L, 0L);
+	size_t length = 0;
+	while (length < (size_t)(size > 0 ? size : 0) && (unsigned char)buffer[length] >= ' ' &&
+	       buffer[length] != 127)
+		length++;
+	if (size <= 0 || length < sizeof(void *) - 1 || length >= (size_t)size || buffer[length] != '\0')
+		return NULL;
+	return strdup(buffer);
+}
+
 static bool same_arguments(const struct module_arguments *a, const struct module_arguments *b)
 {
 	return a->null == b->null && memcmp(&a->args, &b->args, sizeof a->args) == 0;
@@ -352,9 +389,12 @@ static bool may_be_the_arguments(CK_RV rv)
  * If it cannot lock at all, without locking, and then the shim lets one call
  * in at a time.
  */
-static CK_RV real_initialise(struct module *m, void *initialise)
+static CK_RV real_initialise(struct module *m, void *initialise, bool again_in_child)
 {
-	struct module_arguments best = m->given, none = {.null = true};
+	struct module_arguments given = m->given, none = {.null = true};
+	if (again_in_child && m->reserved_text)
+		given.args.pReserved = m->reserved_text;
+	struct module_arguments best = given;
 	if (atomic_load(&m->serialise) != (m->settings.serialize == SERIALIZE_YES))
 		atomic_store(&m->serialise, m->settings.serialize == SERIALIZE_YES);
 	best.null = false;
@@ -366,10 +406,10 @@ static CK_RV real_initialise(struct module *m, void *initialise)
 	CK_RV rv = try(m, initialise, &best), refused = rv;
 	if (!may_be_the_arguments(rv))
 		return rv;
-	if (!same_arguments(&best, &m->given))
-		rv = try(m, initialise, &m->given);
-	if (rv == CKR_CANT_LOCK && refused == CKR_CANT_LOCK && !m->given.null) {
-		none.args.pReserved = m->given.args.pReserved;
+	if (!same_arguments(&best, &given))
+		rv = try(m, initialise, &given);
+	if (rv == CKR_CANT_LOCK && refused == CKR_CANT_LOCK && !given.null) {
+		none.args.pReserved = given.args.pReserved;
 		none.null = !none.args.pReserved;
 		rv = try(m, initialise, &none);
 	}
@@ -393,7 +433,7 @@ static CK_RV reset(struct module *m)
 {
 	CK_RV rv = real_finalise(m, NULL);
 	journal_module(m, "real C_Finalize", "in a child, to reset it: %s", calls_return_name(rv));
-	return real_initialise(m, m->initialise);
+	return real_initialise(m, m->initialise, true);
 }
 
 /* ---- up and down */
@@ -412,7 +452,7 @@ static CK_RV bring_up_inlock(struct module *m)
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 
-	CK_RV rv = real_initialise(m, m->initialise);
+	CK_RV rv = real_initialise(m, m->initialise, inherited);
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && m->settings.fork == FORK_RESET)
 		rv = reset(m);
 	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
@@ -446,13 +486,16 @@ static CK_RV bring_up_inlock(struct module *m)
 
 /*
  * C_Initialize of a view that finds the module DOWN. The hold is the caller's,
- * given to the module if it comes up.
+ * given to the module if it comes up; so is the text, for the one before.
  */
 static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
-                                     const struct module_arguments *given, void **hold)
+                                     const struct module_arguments *given, char **text, void **hold)
 {
 	struct module *m = view->module;
+	char *old_text = m->reserved_text;
 	m->given = *given;
+	m->reserved_text = *text;
+	*text = old_text;
 	m->initialise = lists_target(list, CALL_C_Initialize);
 	m->finalise = lists_target(list, CALL_C_Finalize);
 	m->close_session = lists_target(list, CALL_C_CloseSession);
@@ -481,12 +524,13 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 	struct module *m = view->module;
 	struct life *life = m->life;
 	struct module_arguments given;
-	if (atomic_load(&m->retired))
+	if (is_retired(view))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (!read_arguments(&given, pInitArgs))
 		return CKR_ARGUMENTS_BAD;
 
 	void *hold = NULL;
+	char *text = copy_text(given.args.pReserved);
 	CK_RV rv = CKR_OK;
 	unsigned long waited_for = 0;
 	lock_take(&life->lock);
@@ -522,11 +566,13 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 			break;
 		}
 		/* A list kept beyond its module's end leads nowhere: no attempt for others to wait for. */
-		rv = lists_supports(list, CALL_C_Initialize) ? first_initialise_inlock(view, list, &given, &hold)
-							     : CKR_GENERAL_ERROR;
+		rv = lists_supports(list, CALL_C_Initialize)
+		             ? first_initialise_inlock(view, list, &given, &text, &hold)
+		             : CKR_GENERAL_ERROR;
 		break;
 	}
 	lock_give(&life->lock);
+	free(text);
 	scope_release(hold); /* REENTRANT: no lock held */
 	return rv;
 }
@@ -625,7 +671,7 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	} else {
 		rv = real_finalise(m, pReserved);
 		journal_module(m, "real C_Finalize", "%s",
-			       calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+		               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 	}
 	pthread_setcancelstate(cancel, NULL);
 	process_enter();
@@ -645,7 +691,7 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 {
 	struct module *m = view->module;
 	struct life *life = m->life;
-	if (atomic_load(&m->retired))
+	if (is_retired(view))
 		return CKR_OK; /* C10 */
 	void *hold = NULL;
 	CK_RV rv = CKR_OK;
@@ -706,7 +752,7 @@ CK_RV module_enter(struct view *view, int *ticket)
 	struct life *life = m->life;
 	CK_RV rv = CKR_OK;
 	*ticket = 0;
-	if (atomic_load(&m->retired))
+	if (is_retired(view))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	lock_take(&life->lock);
 	adopt_inlock(m);
@@ -793,17 +839,43 @@ static void at_exit_of_module(void *argument)
 	retire(m);
 }
 
+/* Was the consumer loaded after the module? Then it is destroyed after it. */
+static bool is_later(const struct module *m, const struct view *view)
+{
+	if (view->shared)
+		return true; /* nobody knows who that is */
+	for (const struct link_map *map = m->object.map; map; map = map->l_next)
+		if (map == view->consumer.map)
+			return true;
+	return false;
+}
+
 /*
- * Destructors of objects run after all exit handlers, those of a preloaded
- * library before those of what was loaded later: a module that destroys itself
- * there is left alone from here on.
+ * Destructors of objects run after all exit handlers: the program's first, then
+ * those of preloaded libraries, then the others in the order in which they were
+ * loaded (but what an object needs after the object). Of consumers of a module
+ * that destroys itself there, those that come before it may still use it.
  */
+static void retire_for_later_consumers(struct module *m)
+{
+	lock_take(&m->life->lock);
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == m && is_later(m, &views[i])) {
+			atomic_store(&views[i].retired, true);
+			view_refresh_inlock(&views[i]);
+		}
+	lock_give(&m->life->lock);
+	journal_module(m, "retire", "the process is exiting: for consumers loaded after it");
+}
+
 __attribute__((destructor)) static void at_exit_of_process(void)
 {
-	for (unsigned i = 0; i < atomic_load(&modules_made); i++)
-		if (modules[i].destructors && modules[i].settings.at_exit == AT_EXIT_AUTO &&
-		    !atomic_load(&modules[i].gone)) {
-			process_enter();
-			retire(&modules[i]);
-		}
+	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
+		struct module *m = &modules[i];
+		if (!m->destructors || m->settings.at_exit != AT_EXIT_AUTO || atomic_load(&m->gone))
+			continue;
+		process_enter();
+		if (scope_still_there(&m->object))
+			retire_for_later_consumers(m);
+	}
 }

@@ -32,10 +32,10 @@ struct module {
 	struct settings settings;
 	struct life *life;
 	unsigned long instance; /* counts its loads; with object and path, under life.lock */
-	struct view *shared;   /* the view of all consumers that have none of their own */
-	struct list *own;      /* list of the shared view: holds the module's exported functions */
-	_Atomic(bool) gone;    /* it was unloaded */
-	_Atomic(bool) retired; /* the process is exiting and the module may be destroyed */
+	struct view *shared;    /* the view of all consumers that have none of their own */
+	struct list *own;       /* list of the shared view: holds the module's exported functions */
+	_Atomic(bool) gone;     /* it was unloaded */
+	_Atomic(bool) retired;  /* the process is exiting and the module may be destroyed */
 	_Atomic(bool) serialise;
 	bool exit_handlers, destructors;
 	struct raw_list *raw; /* lists.c, under `registry` */
@@ -45,6 +45,7 @@ struct module {
 	 * thread inside the real initialise, before anything counts.
 	 */
 	struct module_arguments given;     /* what the consumer asked for */
+	char *reserved_text;               /* what given.args.pReserved pointed to, if that was text */
 	struct module_arguments arguments; /* what the module has been given */
 	void *initialise, *finalise;       /* the module's functions that were used */
 	void *close_session;

@@ -83,13 +83,14 @@ struct view *view_make_shared_inlock(struct module *module)
 
 struct view *view_of(struct module *module, const struct object *consumer)
 {
-	struct view *view = find(module, consumer);
-	if (view)
-		return view;
 	lock_take(&p11shim_forgotten.state.registry);
-	view = find(module, consumer);
+	struct view *view = find(module, consumer);
 	if (!view)
 		view = make_inlock(module, consumer, VIEWS - MODULES + atomic_load(&modules_made));
+	if (view) { /* it may have been loaded anew, elsewhere */
+		view->consumer.map = consumer->map;
+		view->consumer.base = consumer->base;
+	}
 	lock_give(&p11shim_forgotten.state.registry);
 	if (view)
 		return view;

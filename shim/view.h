@@ -21,6 +21,7 @@ struct view {
 	char *path;             /* our copy of consumer.path; never freed */
 	char name[64];          /* for people */
 	bool shared;            /* the module's own: see module->shared */
+	_Atomic(bool) retired; /* the process is exiting, and for this consumer the module may be destroyed */
 	_Atomic(struct list *) lists;
 
 	/* Under life.lock of the module. A child inherits them as they are. */

@@ -409,16 +409,16 @@ calls_in_child() {
 # what does is whatever opens, sends, receives or closes.
 harmless='futex|madvise|mmap|munmap|mprotect|brk|getpid|gettid|rt_sig[a-z]*|clock_gettime'
 traced() {
-	local which=$1 name=$2 case=$3 log=$BATS_TEST_TMPDIR/strace pid preload=()
+	local which=$1 name=$2 case=$3 log=$BATS_TEST_TMPDIR/strace of_child preload=()
 
 	[ "$which" = without ] || preload=(-E LD_PRELOAD="$SHIM")
-	rm -f "$log"
-	timeout -k 5 60 "${prefix[@]}" strace -f -s 64 -o "$log" "${preload[@]}" "$BUILD/fork/consumer-fork" \
+	rm -f "$log".*
+	timeout -k 5 60 "${prefix[@]}" strace -ff -s 64 -o "$log" "${preload[@]}" "$BUILD/fork/consumer-fork" \
 		--mark --name "$name" --module "$module" "$case" >/dev/null 2>&1
-	pid=$(sed -n 's/^\([0-9]*\) *write(2, "child begins.*/\1/p' "$log")
-	[ -n "$pid" ] || return 1
-	sed -n "/^$pid *write(2, \"child begins/,/^$pid *\(write(2, \"child ends\|execve(\)/p" "$log" |
-		sed -n "s/^$pid  *//p" | grep -vE "^(write\(2, \"child|execve\(\"/bin/true|($harmless)\()" || true
+	of_child=$(grep -l 'write(2, "child begins' "$log".*)
+	[ -n "$of_child" ] || return 1
+	sed -n '/write(2, "child begins/,/write(2, "child ends\|^execve(/p' "$of_child" |
+		grep -vE "^(write\(2, \"child|execve\(\"/bin/true|($harmless)\()" || true
 }
 
 silent_children() {

@@ -89,7 +89,8 @@ static CK_RV sign(struct token *token)
 		memcpy(first_signature, signature, size);
 		first_size = size;
 	}
-	return size == first_size && !memcmp(signature, first_signature, size) ? CKR_OK : CKR_SIGNATURE_INVALID;
+	return size == first_size && !memcmp(signature, first_signature, size) ? CKR_OK
+	                                                                       : CKR_SIGNATURE_INVALID;
 }
 
 /* What a session is good for, as deep as the parent came. */
@@ -136,8 +137,8 @@ static int begin(struct token *token, struct verdict *verdict)
 	    !judge(verdict, "C_OpenSession",
 	           list->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &token->session)))
 		return 0;
-	return depth == SESSION ||
-	       (judge(verdict, "C_Login", token_login(token)) && judge(verdict, "find the key", token_find_key(token)));
+	return depth == SESSION || (judge(verdict, "C_Login", token_login(token)) &&
+	                            judge(verdict, "find the key", token_find_key(token)));
 }
 
 static void work(struct verdict *verdict)
@@ -202,9 +203,15 @@ static void stale(struct verdict *verdict)
 		CK_RV rv = list->C_GetSessionInfo(own.session, &info);
 
 		judge(verdict, "number", token.session == own.session ? CKR_GENERAL_ERROR : CKR_OK);
-		judge(verdict, "the parent's session", rv == CKR_SESSION_HANDLE_INVALID ? CKR_OK : rv ? rv : CKR_GENERAL_ERROR);
+		judge(verdict, "the parent's session",
+		      rv == CKR_SESSION_HANDLE_INVALID ? CKR_OK
+		      : rv                             ? rv
+		                                       : CKR_GENERAL_ERROR);
 		rv = list->C_CloseSession(own.session);
-		judge(verdict, "to close it", rv == CKR_SESSION_HANDLE_INVALID ? CKR_OK : rv ? rv : CKR_GENERAL_ERROR);
+		judge(verdict, "to close it",
+		      rv == CKR_SESSION_HANDLE_INVALID ? CKR_OK
+		      : rv                             ? rv
+		                                       : CKR_GENERAL_ERROR);
 		use(&token, verdict);
 	}
 }
@@ -232,16 +239,11 @@ static const struct test_case {
 	int says;        /* gives a verdict of its own, and waits for the parent */
 	int only_by_name;
 } cases[] = {
-        {"goes-on", goes_on, 1, 1, 0},
-        {"initialises", initialises, 1, 1, 0},
-        {"daemon", goes_on, 2, 1, 0},
-        {"daemon-initialises", initialises, 2, 1, 0},
-        {"inherits", inherits, 1, 1, 0},
-        {"exits", exits, 1, 0, 0},
-        {"finalises", finalises, 1, 1, 0},
-        {"execs", execs, 1, 0, 0},
-        {"stale", stale, 1, 1, 1},
-        {NULL, NULL, 0, 0, 0},
+        {"goes-on", goes_on, 1, 1, 0},     {"initialises", initialises, 1, 1, 0},
+        {"daemon", goes_on, 2, 1, 0},      {"daemon-initialises", initialises, 2, 1, 0},
+        {"inherits", inherits, 1, 1, 0},   {"exits", exits, 1, 0, 0},
+        {"finalises", finalises, 1, 1, 0}, {"execs", execs, 1, 0, 0},
+        {"stale", stale, 1, 1, 1},         {NULL, NULL, 0, 0, 0},
 };
 
 static void write_mark(const char *text)
@@ -263,7 +265,8 @@ static void child(const struct test_case *c, int answer, int dismissed)
 	c->act(&verdict);
 	write_mark("child ends\n");
 	if (c->says) {
-		if (write(answer, &verdict, sizeof(verdict)) != sizeof(verdict) || read(dismissed, &byte, 1) != 0)
+		if (write(answer, &verdict, sizeof(verdict)) != sizeof(verdict) ||
+		    read(dismissed, &byte, 1) != 0)
 			_exit(2);
 	}
 	exit(0);
@@ -305,7 +308,8 @@ static void parent_begins(void)
 	if (!verdict.text[0] && begin(&own, &verdict))
 		use(&own, &verdict);
 	if (verdict.text[0]) {
-		fprintf(stderr, "consumer-fork: %s: the parent cannot even begin: %s\n", module_name, verdict.text);
+		fprintf(stderr, "consumer-fork: %s: the parent cannot even begin: %s\n", module_name,
+		        verdict.text);
 		exit(2);
 	}
 }
@@ -408,7 +412,8 @@ int main(int argc, char **argv)
 		int known = 0;
 
 		for (c = cases; c->name; c++) {
-			if (strcmp(argv[optind], c->name) != 0 && (strcmp(argv[optind], "all") != 0 || c->only_by_name))
+			if (strcmp(argv[optind], c->name) != 0 &&
+			    (strcmp(argv[optind], "all") != 0 || c->only_by_name))
 				continue;
 			int status = run(c);
 

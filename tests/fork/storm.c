@@ -100,6 +100,9 @@ static void on_signal(int number)
 	struct message message = {.end = number == SIGALRM ? HUNG : CRASHED};
 
 	message.frames = backtrace(message.frame, MOST_FRAMES);
+	if (message.frames < 3 && number != SIGALRM)
+		snprintf(message.text, sizeof(message.text), "%s at an address that is no code",
+		         strsignal(number));
 	tell(&message);
 }
 
@@ -212,7 +215,7 @@ static const struct way {
 	pid_t (*fork)(int initialises);
 	int execs;
 } ways[] = {
-        {"fork", by_fork, 0}, {"clone", by_clone, 0}, {"thread", by_thread, 0},
+        {"fork", by_fork, 0},   {"clone", by_clone, 0}, {"thread", by_thread, 0},
         {"vfork", by_vfork, 1}, {"spawn", by_spawn, 1}, {NULL, NULL, 0},
 };
 
@@ -326,9 +329,10 @@ static const char *base_name(const char *path)
 
 static int is_libc(const char *object)
 {
-	return !strncmp(object, "libc.so", 7) || !strncmp(object, "libc-2", 6) || !strncmp(object, "ld-linux", 8) ||
-	       !strncmp(object, "libpthread", 10) || !strncmp(object, "linux-vdso", 10) ||
-	       !strncmp(object, "libgcc_s", 8) || !strncmp(object, "libstdc++", 9);
+	return !strncmp(object, "libc.so", 7) || !strncmp(object, "libc-2", 6) ||
+	       !strncmp(object, "ld-linux", 8) || !strncmp(object, "libpthread", 10) ||
+	       !strncmp(object, "linux-vdso", 10) || !strncmp(object, "libgcc_s", 8) ||
+	       !strncmp(object, "libstdc++", 9);
 }
 
 /* The stack below the signal frame, in words; says whose the innermost object is. */
@@ -351,7 +355,8 @@ static int describe(const struct message *message, char *text, size_t size)
 		object = base_name(info.dli_fname);
 		if (culprit < 0 && !is_libc(object) && info.dli_fbase != self.dli_fbase)
 			culprit = strstr(object, "p11shim") != NULL;
-		length += snprintf(text + length, length < size ? size - length : 0, "%s%s", shown ? " < " : "", object);
+		length += snprintf(text + length, length < size ? size - length : 0, "%s%s",
+		                   shown ? " < " : "", object);
 		if (length < size && info.dli_sname && culprit != 1)
 			length += snprintf(text + length, size - length, "(%s)", info.dli_sname);
 		else if (length < size && info.dli_fbase)
@@ -376,7 +381,7 @@ static void judge(const struct message *message)
 		return;
 	}
 	in_shim[message->end] += describe(message, text, sizeof(text));
-	note(message->end, text);
+	note(message->end, text[0] ? text : message->text);
 }
 
 /*
@@ -465,7 +470,7 @@ static int report(int forks)
 	       count[OK], count[WRONG], count[CRASHED], in_shim[CRASHED], count[HUNG], in_shim[HUNG]);
 	for (i = 0; i < MOST_KINDS && kinds[i].times; i++)
 		printf("  %d %s: %s\n", kinds[i].times, names[kinds[i].end],
-		       kinds[i].text[0] ? kinds[i].text : "too deeply to say where");
+		       kinds[i].text[0] ? kinds[i].text : "so deeply that it cannot say where");
 	if (parent_failures)
 		printf("parent: %d failures, first %s\n", (int)parent_failures, parent_failure);
 	return parent_failures || count[WRONG] || in_shim[CRASHED] || in_shim[HUNG];
@@ -482,9 +487,12 @@ static void usage(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-	        {"how", required_argument, NULL, 'h'},      {"while", required_argument, NULL, 'w'},
-	        {"forks", required_argument, NULL, 'f'},    {"threads", required_argument, NULL, 't'},
-	        {"patience", required_argument, NULL, 'p'}, {"module", required_argument, NULL, 'm'},
+	        {"how", required_argument, NULL, 'h'},
+	        {"while", required_argument, NULL, 'w'},
+	        {"forks", required_argument, NULL, 'f'},
+	        {"threads", required_argument, NULL, 't'},
+	        {"patience", required_argument, NULL, 'p'},
+	        {"module", required_argument, NULL, 'm'},
 	        {NULL, 0, NULL, 0},
 	};
 	static const struct rlimit no_core = {0, 0};
