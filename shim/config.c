@@ -164,7 +164,7 @@ static void note_section(struct source *source, const char *line)
 	if (line[0] != '[' || !end)
 		return;
 	size_t length = (size_t)(end - line) - 1;
-	memcpy(source->section, line + 1, length);
+	memmove(source->section, line + 1, length);
 	source->section[length] = '\0';
 }
 
@@ -200,7 +200,7 @@ static char *read_line(char *buffer, int size, void *stream)
 		complain(source, "line too long", "ignored");
 		n = 0;
 	}
-	memcpy(buffer, line, n);
+	memmove(buffer, line, n);
 	buffer[n] = '\n';
 	buffer[n + 1] = '\0';
 	return buffer;

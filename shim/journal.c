@@ -116,7 +116,7 @@ static int open_log(void)
 	if (!identify(opened, "", AT_EMPTY_PATH, &now))
 		return opened;
 	watch(&kept_file, now);
-	if (usable && dup3(opened, fd, O_CLOEXEC) == fd) {
+	if (usable && syscall(SYS_dup3, opened, fd, O_CLOEXEC) == fd) {
 		close(opened);
 		return fd;
 	}
@@ -138,7 +138,7 @@ static void write_line(int fd, const char *line, size_t length)
 	sigaddset(&raised, SIGPIPE);
 	sigaddset(&raised, SIGXFSZ);
 	sigpending(&pending);
-	pthread_sigmask(SIG_BLOCK, &raised, &before);
+	sigprocmask(SIG_BLOCK, &raised, &before); /* on Linux the thread's own */
 	ssize_t written;
 	do
 		written = write(fd, line, length);
@@ -147,7 +147,7 @@ static void write_line(int fd, const char *line, size_t length)
 		sigtimedwait(&raised, NULL, &no_time);
 	if (written < 0 && errno == EFBIG && !sigismember(&pending, SIGXFSZ))
 		sigtimedwait(&raised, NULL, &no_time);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static void send_to_syslog(const char *line)
