@@ -54,6 +54,14 @@ alike() {
 	diff -r without.files with.files
 }
 
+# alike_on_system COMMAND [ARGUMENTS]: the same for whatever modules this system
+# has. Some make their store on first use (so it is run once before), and GLib's
+# messages have a process number and a time.
+alike_on_system() {
+	record before without_shim "$@"
+	MASK='s/\(process:[0-9]+\): ([A-Z]+) \*\*: [0-9:.]+:/(process:PID): \1 **: TIME:/' alike "$@"
+}
+
 # same COMMAND [ARGUMENTS]: and it is a success.
 same() {
 	alike "$@"
@@ -79,11 +87,12 @@ present() {
 	same p11tool --provider "$SOFTHSM2_MODULE" --login --set-pin 1234 --test-sign \
 		'pkcs11:token=demo;object=key1;type=private'
 	# All the modules that this system has configured.
-	same p11tool --list-tokens
+	alike_on_system p11tool --list-tokens
 }
 
 @test "harmless: p11-kit lists the system's modules" {
-	same p11-kit list-modules
+	alike_on_system p11-kit list-modules
+	assert_equal "$(cat with.status)" 'exit 0'
 }
 
 @test "harmless: modutil lists a database with SoftHSM in it" {
@@ -101,8 +110,8 @@ present() {
 
 @test "harmless: pkcs11-tool lists slots, objects, mechanisms" {
 	for module in "$SOFTHSM2_MODULE" "$(find_module opensc-pkcs11.so)" "$(find_module p11-kit-proxy.so)"; do
-		alike pkcs11-tool --module "$module" -I
-		alike pkcs11-tool --module "$module" -L
+		alike_on_system pkcs11-tool --module "$module" -I
+		alike_on_system pkcs11-tool --module "$module" -L
 	done
 	same pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo -M
 	same pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login --pin 1234 -O

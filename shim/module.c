@@ -375,11 +375,15 @@ static CK_RV try(struct module *m, void *initialise, const struct module_argumen
 	return calls_invoke(initialise, 1, &word); /* REENTRANT: no lock held */
 }
 
-/* Could a module mean by this answer that it does not like its arguments? */
+/*
+ * Does a module mean by this answer that it does not like its arguments? Not the
+ * general errors: they are what a module says whose device does not answer, and
+ * asking again would make its consumer wait, and read its complaints, twice.
+ */
 static bool may_be_the_arguments(CK_RV rv)
 {
 	return rv == CKR_ARGUMENTS_BAD || rv == CKR_CANT_LOCK || rv == CKR_NEED_TO_CREATE_THREADS ||
-	       rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED || rv == CKR_FUNCTION_NOT_SUPPORTED;
+	       rv == CKR_FUNCTION_NOT_SUPPORTED;
 }
 
 /*

@@ -56,7 +56,7 @@ void process_enter(void)
 		return;
 	lock_take(&now->entering);
 	if (atomic_load(&now->entered) == 0) {
-		noticed = now->child = wipe != WIPE_UNKNOWN;
+		noticed = wipe != WIPE_UNKNOWN;
 		if (wipe == WIPE_UNKNOWN)
 			arrange_to_forget();
 		atomic_store_explicit(&now->entered, getpid(), memory_order_release);
@@ -69,9 +69,4 @@ void process_enter(void)
 int process_number(void)
 {
 	return atomic_load_explicit(&p11shim_forgotten.state.entered, memory_order_relaxed);
-}
-
-bool process_is_child(void)
-{
-	return p11shim_forgotten.state.child;
 }

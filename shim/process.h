@@ -59,7 +59,6 @@ struct view_life {
 struct forgotten {
 	_Atomic(unsigned char) live[GATE_LISTS];
 	_Atomic(int) entered;
-	bool child; /* of a process that had entered */
 	struct lock entering;
 	struct lock registry; /* lists.c, view.c, module.c: making new records */
 	struct view_life view[VIEWS];
@@ -86,8 +85,5 @@ void process_enter(void);
  * before it has been forked inside.
  */
 int process_number(void);
-
-/* Was this process forked by one that had entered? */
-bool process_is_child(void);
 
 #endif
