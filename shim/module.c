@@ -452,16 +452,19 @@ static CK_RV bring_up_inlock(struct module *m)
 	int process = process_number();
 	bool inherited = life->references > 0;
 	begin_inlock(life, true);
+	life->reviving = inherited;
 	lock_give(&life->lock);
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 
+	int begun = process_linker_begin(); /* modules load others, and libraries, in there */
 	CK_RV rv = real_initialise(m, m->initialise, inherited);
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && m->settings.fork == FORK_RESET)
 		rv = reset(m);
 	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
 	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 
+	process_linker_end(begun);
 	pthread_setcancelstate(cancel, NULL);
 	process_enter(); /* the module may have forked: this may be a child */
 	lock_take(&life->lock);
@@ -486,6 +489,22 @@ static CK_RV bring_up_inlock(struct module *m)
 		handles_make_stale(m); /* a new life: the parent's sessions are not in it (F4) */
 	end_inlock(life, rv == CKR_OK ? LIFE_UP : LIFE_DOWN);
 	return rv;
+}
+
+/*
+ * Is this thread bringing another module up again in a child? Then that one is
+ * a wrapper (pkcs11-spy, say) which initialises the one below.
+ */
+static bool inside_a_wrapper(void)
+{
+	bool inside = false;
+	for (unsigned i = 0; i < atomic_load(&modules_made) && !inside; i++) {
+		struct life *life = modules[i].life;
+		lock_take(&life->lock);
+		inside = mine_inlock(life) && life->initialising && life->reviving;
+		lock_give(&life->lock);
+	}
+	return inside;
 }
 
 /*
@@ -538,6 +557,8 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 	CK_RV rv = CKR_OK;
 	unsigned long waited_for = 0;
 	lock_take(&life->lock);
+	adopt_inlock(m);
+	bool was_inherited = view_inherited_inlock(view);
 	for (;;) {
 		adopt_inlock(m);
 		if (mine_inlock(life)) {
@@ -575,9 +596,17 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 		             : CKR_GENERAL_ERROR;
 		break;
 	}
+	/*
+	 * A wrapper must learn that the module below carried its state over the fork,
+	 * else it would be taken for new itself, and its sessions for stale. What it
+	 * then says of that comes back through real_initialise(), not to its consumer.
+	 */
+	bool carried = rv == CKR_OK && was_inherited && life->foreign;
 	lock_give(&life->lock);
 	free(text);
 	scope_release(hold); /* REENTRANT: no lock held */
+	if (carried && inside_a_wrapper())
+		rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
 	return rv;
 }
 
@@ -673,7 +702,9 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	if (life->foreign) {
 		close_sessions(view, sessions); /* not ours to finalise (C6) */
 	} else {
+		int begun = process_linker_begin();
 		rv = real_finalise(m, pReserved);
+		process_linker_end(begun);
 		journal_module(m, "real C_Finalize", "%s",
 		               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 	}

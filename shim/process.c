@@ -30,6 +30,9 @@ union forgotten_memory p11shim_forgotten __attribute__((aligned(FORGOTTEN_PAGE))
  */
 static enum { WIPE_UNKNOWN, WIPE_BY_KERNEL, WIPE_BY_HANDLER } wipe;
 
+/* How many threads are between process_linker_begin() and _end(). */
+static _Atomic(unsigned) in_linker;
+
 static void forget(void)
 {
 	memset(&p11shim_forgotten, 0, sizeof p11shim_forgotten);
@@ -57,6 +60,9 @@ void process_enter(void)
 	lock_take(&now->entering);
 	if (atomic_load(&now->entered) == 0) {
 		noticed = wipe != WIPE_UNKNOWN;
+		now->linker_suspect = noticed && atomic_load(&in_linker) > 0;
+		if (now->linker_suspect)
+			atomic_store(&in_linker, 0); /* none of them is here */
 		if (wipe == WIPE_UNKNOWN)
 			arrange_to_forget();
 		atomic_store_explicit(&now->entered, getpid(), memory_order_release);
@@ -69,4 +75,21 @@ void process_enter(void)
 int process_number(void)
 {
 	return atomic_load_explicit(&p11shim_forgotten.state.entered, memory_order_relaxed);
+}
+
+int process_linker_begin(void)
+{
+	atomic_fetch_add(&in_linker, 1);
+	return process_number();
+}
+
+void process_linker_end(int begun)
+{
+	if (begun == process_number()) /* else a fork came between, and nothing was counted here */
+		atomic_fetch_sub(&in_linker, 1);
+}
+
+bool process_linker_suspect(void)
+{
+	return p11shim_forgotten.state.linker_suspect;
 }

@@ -39,6 +39,7 @@ struct life {
 	bool adopted;      /* what the parent had has been taken into account */
 	bool foreign;      /* the module said ALREADY_INITIALIZED: never finalised by us */
 	bool initialising; /* while BUSY: initialise, not finalise */
+	bool reviving;     /* ... in a child, of what its parent had */
 	pthread_t owner;   /* while BUSY: the thread inside the real call */
 	unsigned references;
 	unsigned long attempt;        /* number of the last real initialise that began */
@@ -59,6 +60,7 @@ struct view_life {
 struct forgotten {
 	_Atomic(unsigned char) live[GATE_LISTS];
 	_Atomic(int) entered;
+	bool linker_suspect; /* see process_linker_suspect() */
 	struct lock entering;
 	struct lock registry; /* lists.c, view.c, module.c: making new records */
 	struct view_life view[VIEWS];
@@ -85,5 +87,18 @@ void process_enter(void);
  * before it has been forked inside.
  */
 int process_number(void);
+
+/*
+ * Around what calls the dynamic linker, or may: the value that begin gives goes
+ * to end. Nesting is fine.
+ */
+int process_linker_begin(void);
+void process_linker_end(int begun);
+
+/*
+ * Was this process forked while another thread was in between? Then the linker
+ * may be locked for ever, or in the middle of loading, and is not to be called.
+ */
+bool process_linker_suspect(void);
 
 #endif

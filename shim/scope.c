@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "door.h"
+#include "process.h"
 #include "scope.h"
 
 bool scope_instance(const void *address, struct object *object)
@@ -92,28 +93,42 @@ static bool linker_was_interrupted(void)
 	return false;
 }
 
-void *scope_hold(const struct object *object, const char *path)
+static void *hold(const struct object *object, const char *path)
 {
 	const char *name = path[0] ? path : NULL;
 	int flags = RTLD_LAZY | RTLD_NOLOAD;
 	if (linker_was_interrupted())
 		return scope_still_there(object) ? SCOPE_NOT_HELD : NULL;
-	void *hold = object->space == LM_ID_BASE ? door_dlopen(name, flags)
+	void *held = object->space == LM_ID_BASE ? door_dlopen(name, flags)
 	                                         : door_dlmopen(object->space, name, flags);
-	if (!hold || !name)
-		return hold;
+	if (!held || !name)
+		return held;
 	/* The name may have found another object, or the same one loaded anew. */
-	struct link_map *map = hold;
+	struct link_map *map = held;
 	if (map == object->map && map->l_addr == object->base)
-		return hold;
-	door_dlclose(hold);
+		return held;
+	door_dlclose(held);
 	return NULL;
 }
 
-void scope_release(void *hold)
+void *scope_hold(const struct object *object, const char *path)
 {
-	if (hold && hold != SCOPE_NOT_HELD && !linker_was_interrupted())
-		door_dlclose(hold);
+	if (process_linker_suspect())
+		return SCOPE_NOT_HELD;
+	int begun = process_linker_begin();
+	void *held = hold(object, path);
+	process_linker_end(begun);
+	return held;
+}
+
+void scope_release(void *held)
+{
+	if (!held || held == SCOPE_NOT_HELD || process_linker_suspect())
+		return;
+	int begun = process_linker_begin();
+	if (!linker_was_interrupted())
+		door_dlclose(held);
+	process_linker_end(begun);
 }
 
 /* An object that came as a dependency is no handle before it has been opened. */

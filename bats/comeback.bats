@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# Modules and consumers that come back under another name, lists that outlive
+# their module, and awkward moments: a cancelled thread, a fork from a signal
+# handler, the destructors at exit. What each test does stands in the case of
+# the same name of tests/mock/drivers/comeback.c.
+
+load helper
+
+# What the mock cannot do: a module and a library with ELF destructors.
+setup_file() {
+	local source=$ROOT/tests/mock/drivers/comeback
+	local flags=(-std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -iquote "$ROOT/shim")
+
+	export PARTS=$BATS_FILE_TMPDIR
+	for part in module library; do
+		gcc "${flags[@]}" -fPIC -shared -fvisibility=hidden -fno-optimize-sibling-calls \
+			-Wl,-soname,$part.so -o "$PARTS/$part.so" "$source/$part.c" || return 1
+	done
+	gcc "${flags[@]}" -o "$PARTS/linked" "$source/linked.c" "$PARTS/library.so" -Wl,-rpath,"$PARTS"
+}
+
+# drive CASE: one case of the driver, with a directory for its files.
+drive() {
+	run with_shim "$BUILD/mock/drivers/comeback" "$1" "$BATS_TEST_TMPDIR"
+	assert_success
+}
+
+# drive_library CASE | linked: the library's destructor at exit, with a module.
+drive_library() {
+	if [ "$1" = linked ]; then
+		run with_shim "$PARTS/linked" "${MODULE:+$BUILD/}${MODULE:-$PARTS/module.so}"
+		assert_success
+	else
+		drive "$1"
+	fi
+}
+
+@test "contract C9: a module comes back by another path, after a change of directory" {
+	drive C9-another-relative-path
+}
+
+@test "contract C9: a module is copied to a new path for each use, and removed after it" {
+	drive C9-copied-anew
+}
+
+@test "contract C9: a module's file is renamed after each use" {
+	drive C9-renamed
+}
+
+@test "contract B1: a thread insists on a list from before an unload, another consumer is right" {
+	drive B1-stale-list-meanwhile
+}
+
+@test "contract B1: a consumer opened by a relative path is the same after a change of directory" {
+	drive B1-consumer-by-relative-path
+}
+
+@test "contract B1: a consumer whose file is replaced is the same" {
+	drive B1-consumer-replaced
+}
+
+@test "contract C8: OS locking refused with an answer of the module's own" {
+	drive C8-refused-otherwise
+}
+
+@test "contract B3: lists of one version keep their own functions" {
+	drive B3-lists-of-one-version
+}
+
+@test "contract B3: a module that claims more interfaces than there is room for" {
+	drive B3-more-than-there-are
+}
+
+@test "contract C10: the destructor of a library linked to the program reaches the module" {
+	drive_library linked
+	assert_output "library: C_OpenSession 0x0
+library: C_Finalize 0x0
+module: destroyed, finalised 1"
+}
+
+@test "contract C10: the destructor of a library opened before the module reaches it" {
+	drive_library C10-library-before-module
+	assert_output "library: C_OpenSession 0x0
+library: C_Finalize 0x0
+module: destroyed, finalised 1"
+}
+
+@test "contract C10: the destructor of a library opened after the module never reaches it" {
+	drive_library C10-library-after-module
+	assert_output "module: destroyed, finalised 0
+library: C_OpenSession 0x190
+library: C_Finalize 0x0"
+}
+
+# The exit handler of the module comes before all destructors of libraries.
+@test "contract C10: no destructor of a library reaches a module that an exit handler destroyed" {
+	export MODULE=mock/mock.so MOCK_OPTIONS=destructor=1
+	for when in linked C10-library-before-module C10-library-after-module; do
+		drive_library "$when"
+		assert_output "library: C_OpenSession 0x190
+library: C_Finalize 0x0"
+	done
+}
+
+@test "contract C10: at-exit = auto" {
+	drive C10-at-exit-auto
+}
+
+@test "contract C10: at-exit = forward" {
+	P11SHIM_AT_EXIT=forward drive C10-at-exit-forward
+}
+
+@test "contract C10: at-exit = retire" {
+	P11SHIM_AT_EXIT=retire drive C10-at-exit-retire
+}
+
+@test "contract C10: at-exit = finalize, with exit handlers before and after" {
+	P11SHIM_AT_EXIT=finalize drive C10-at-exit-finalize
+}
+
+@test "contract F2: text in pReserved that was freed before the fork" {
+	drive F2-reserved-text-freed
+}
+
+@test "contract C2: a thread is cancelled while it waits in C_Initialize" {
+	drive C2-cancelled-while-waiting
+}
+
+@test "contract C2: C_Finalize of a view that never initialised does not wait" {
+	drive C2-finalise-does-not-wait
+}
+
+@test "contract F1: forks from a signal handler, whatever it interrupts" {
+	drive F1-fork-from-signal
+}
+
+@test "contract F3: a child that only finalises can unload the module" {
+	drive F3-child-unloads
+}
+
+@test "contract C3: a C_Finalize that the module refuses gives a count to nobody else" {
+	drive C3-refused-finalise
+}
