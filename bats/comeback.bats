@@ -63,6 +63,10 @@ drive_library() {
 	drive C8-refused-otherwise
 }
 
+@test "contract C8: C_Initialize failed for another reason: not asked again" {
+	drive C8-failed-otherwise
+}
+
 @test "contract B3: lists of one version keep their own functions" {
 	drive B3-lists-of-one-version
 }
