@@ -47,8 +47,9 @@ drive_library() {
 	drive C9-renamed
 }
 
+# With the log, whose writing makes room for another thread in the middle of a C_Initialize.
 @test "contract B1: a thread insists on a list from before an unload, another consumer is right" {
-	drive B1-stale-list-meanwhile
+	P11SHIM_LOG=$BATS_TEST_TMPDIR/log drive B1-stale-list-meanwhile
 }
 
 @test "contract B1: a consumer opened by a relative path is the same after a change of directory" {

@@ -8,7 +8,7 @@
  *   - It has an ELF destructor but imports nothing to register an exit handler
  *     with. A call after that ends the process with status 3.
  *   - It may be interrupted and copied by a fork anywhere: all that it knows is
- *     two atomic words.
+ *     a few atomic words.
  */
 #include "pkcs11.h"
 #include <limits.h>
