@@ -51,7 +51,7 @@ $(B)/shim/builtin.o: shim/builtin.S config/p11shim.conf config/modules.conf | $(
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
 $(B)/shim/door-%.o: shim/door/%.S | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
-$(B)/shim/gate-%.o: shim/gate/%.S shim/sizes.h shim/calls.def | $(B)/shim
+$(B)/shim/gate-%.o: shim/gate/%.S shim/gate/slots.h shim/sizes.h shim/calls.def | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
 $(B)/shim:
 	mkdir -p $@

@@ -36,14 +36,7 @@
 	.set	index, index + 1
 	.endm
 
-	.macro	gate_list
-#define CALL(name, route, ...) gate_##route
-#include "calls.def"
-	.set	list, list + 1
-	.endm
-
 	.text
-/* Before the slots, of which there are many: beside the C code that it calls. */
 /*
  * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments
  * that came in registers end, with the return address, where the others begin.
@@ -73,18 +66,6 @@ gate_full:
 	.cfi_endproc
 	.size	gate_full, . - gate_full
 
-	.p2align 6
-	.globl	p11shim_gate_slots
-	.hidden	p11shim_gate_slots
-	.type	p11shim_gate_slots, %function
-p11shim_gate_slots:
-	.cfi_startproc
-	.set	index, 0
-	.set	list, 0
-	.rept	GATE_LISTS
-	gate_list
-	.endr
-	.cfi_endproc
-	.size	p11shim_gate_slots, . - p11shim_gate_slots
+#include "slots.h"
 
 	.section .note.GNU-stack, "", %progbits
