@@ -19,9 +19,8 @@
  *
  * references counts the views that have the module initialised, each thread
  * that is just leaving it (module_finalise), and each call of a view that only
- * borrows it (module_enter). UP with references > 0 is
- * never left, so a thread with a reference may call into the module without
- * any lock.
+ * borrows it (module_enter). UP with references > 0 is never left, so a thread
+ * with a reference may call into the module without any lock.
  *
  * A module is held in memory from before its real initialise until after its
  * real finalise (C9). Taking and dropping the hold calls the dynamic linker,
@@ -32,11 +31,12 @@
  * is DOWN and `adopted` is off. The first to take the lock there works out
  * what the parent had from the counts of the views, each a single word that is
  * written when the real call is over: a count above zero means that the module
- * was up. Such a count is inherited until the view is counted here; the first call that needs the module
- * brings it up again with the arguments that it had in the parent (F2, F3). A
- * fork inside the real C_Initialize, by the module itself, copies the thread
- * that is BUSY; when that copy comes back out of the module it finds another
- * process number, and finishes what it began for the child alone.
+ * was up. Such a count is inherited until the view is counted here; the first
+ * call that needs the module brings it up again with the arguments that it had
+ * in the parent (F2, F3). A fork inside the real C_Initialize, by the module
+ * itself, copies the thread that is BUSY; when that copy comes back out of the
+ * module it finds another process number, and finishes what it began for the
+ * child alone.
  */
 #include <pthread.h>
 #include <stdio.h>
