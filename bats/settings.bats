@@ -109,3 +109,33 @@ setup() {
 	make -C "$ROOT" --no-print-directory -s B="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/opt/p11 uninstall
 	[ ! -e "$library" ]
 }
+
+@test "contract F2: fork = reset is a pristine module also for a child that finalises first" {
+	cat >"$BATS_TEST_TMPDIR/reset.py" <<-'PY'
+		import ctypes, os, sys
+		U = ctypes.c_ulong
+		m = ctypes.CDLL(sys.argv[1])
+		pin = os.environ["TOKEN_PIN"].encode()
+		def slot():
+		    n = U(16); slots = (U * 16)()
+		    assert m.C_GetSlotList(1, slots, ctypes.byref(n)) == 0
+		    return slots[0]
+		def login():
+		    session = U()
+		    assert m.C_OpenSession(U(slot()), U(4), None, None, ctypes.byref(session)) == 0
+		    return m.C_Login(session, U(1), pin, U(len(pin)))
+		assert m.C_Initialize(None) == 0 and login() == 0
+		child = os.fork()
+		if child == 0:
+		    assert m.C_Finalize(None) == 0 and m.C_Initialize(None) == 0
+		    print(hex(login()), flush=True)
+		    os._exit(0)
+		sys.exit(os.waitpid(child, 0)[1])
+	PY
+	P11SHIM_FORK=reset run with_shim /usr/bin/python3 "$BATS_TEST_TMPDIR/reset.py" "$SOFTHSM2_MODULE"
+	assert_success
+	assert_output 0x0
+	P11SHIM_FORK=auto run with_shim /usr/bin/python3 "$BATS_TEST_TMPDIR/reset.py" "$SOFTHSM2_MODULE"
+	assert_success
+	assert_output 0x100 # carried over: logged in already
+}

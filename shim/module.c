@@ -102,6 +102,7 @@ static void put_traits(struct module *m, struct traits *traits)
 	m->settings = traits->settings;
 	m->exit_handlers = traits->exit_handlers;
 	m->destructors = traits->destructors;
+	m->was_up = false;
 	m->instance++;
 }
 
@@ -452,6 +453,7 @@ static CK_RV bring_up_inlock(struct module *m)
 	int process = process_number();
 	bool inherited = life->references > 0;
 	begin_inlock(life, true);
+	bool parents = life->attempt == 1 && m->was_up; /* what is there comes from before this process */
 	life->reviving = inherited;
 	lock_give(&life->lock);
 	int cancel;
@@ -459,7 +461,7 @@ static CK_RV bring_up_inlock(struct module *m)
 
 	int begun = process_linker_begin(); /* modules load others, and libraries, in there */
 	CK_RV rv = real_initialise(m, m->initialise, inherited);
-	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && m->settings.fork == FORK_RESET)
+	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && parents && m->settings.fork == FORK_RESET)
 		rv = reset(m);
 	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
 	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
@@ -487,6 +489,8 @@ static CK_RV bring_up_inlock(struct module *m)
 	}
 	if (rv == CKR_OK && inherited && !life->foreign)
 		handles_make_stale(m); /* a new life: the parent's sessions are not in it (F4) */
+	if (rv == CKR_OK && !m->was_up)
+		m->was_up = true;
 	end_inlock(life, rv == CKR_OK ? LIFE_UP : LIFE_DOWN);
 	return rv;
 }
