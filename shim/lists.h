@@ -16,8 +16,8 @@ struct list {
 	unsigned number; /* of the gate's slots */
 	struct view *view;
 	struct raw_list *raw;
-	struct list *next; /* of the view */
-	CK_INTERFACE as_interface; /* where it was handed out as one */
+	struct list *next;          /* of the view */
+	CK_INTERFACE as_interface;  /* where it was handed out as one */
 	CK_FUNCTION_LIST_3_2 table; /* as many functions of it as raw->functions */
 };
 

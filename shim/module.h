@@ -49,7 +49,7 @@ struct module {
 	struct module_arguments arguments; /* what the module has been given */
 	void *initialise, *finalise;       /* the module's functions that were used */
 	void *close_session;
-	bool was_up; /* in this process or one that it was forked from */
+	bool was_up;          /* in this process or one that it was forked from */
 	_Atomic(void *) hold; /* keeps it loaded while it is initialised */
 
 	/* handles.c, under life.sessions; inherited by a child */
