@@ -297,7 +297,7 @@ present() {
 	# A call through the gate leaves no frame behind. Masked: the process number,
 	# stack addresses, which depend on the size of the environment, and the
 	# lines on threads, which come and go in any order.
-	MASK='s/process [0-9]+/process PID/; s/(info|argv)=0x[0-9a-f]+/\1=ADDRESS/; /^\[(New )?Thread /d' \
+	MASK='s/process [0-9]+/process PID/; s/(info|argv)=0x[0-9a-f]+/\1=ADDRESS/; /^\[(New )?(Thread|process) /d' \
 		same gdb -nx -q -batch -ex 'set breakpoint pending on' -ex 'break module_get_info' -ex run \
 		-ex backtrace -ex continue "$DOORS/lookups"
 	grep -q '#1 .*use_module' with.out

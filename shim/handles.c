@@ -5,6 +5,11 @@
  * per view, so that opening, closing, and closing all of one view cost the same
  * however many sessions others have. A third table holds the stale numbers.
  *
+ * Sessions become stale in a child's first call, where every page that is written
+ * is one to be copied. So their table becomes the table of stale numbers as it
+ * stands, and the lists of the views end all at once, by a new epoch of the
+ * module: a view's list counts only if it is of the same epoch.
+ *
  * A fork may copy the tables while another thread is changing them.
  * `sessions_torn` is set around every change: a child that finds it set drops
  * the tables, unread, and one that finds it clear has whole ones. What it drops
@@ -23,7 +28,7 @@
 struct session {
 	CK_SESSION_HANDLE shown, real;
 	CK_SLOT_ID slot;
-	struct view *owner;          /* NULL: stale */
+	struct view *owner;          /* unless stale; and so the next two */
 	struct session *prev, *next; /* of the owner's */
 	UT_hash_handle hh;           /* in module->sessions, or module->stale, by shown */
 	UT_hash_handle by_real;      /* in module->real_sessions */
@@ -48,12 +53,23 @@ static struct session *find_inlock(struct session *table, CK_SESSION_HANDLE show
 	return s;
 }
 
+/* The list of a view's sessions. */
+static struct session **own_inlock(struct view *view)
+{
+	if (view->session_epoch != view->module->session_epoch) {
+		view->session_epoch = view->module->session_epoch;
+		view->sessions = NULL;
+	}
+	return &view->sessions;
+}
+
 /* Out of the tables of living sessions; the record is the caller's. */
 static void unlink_inlock(struct module *module, struct session *s)
 {
 	HASH_DELETE(hh, module->sessions, s);
 	HASH_DELETE(by_real, module->real_sessions, s);
-	DL_DELETE(s->owner->sessions, s);
+	struct session **own = own_inlock(s->owner);
+	DL_DELETE(*own, s);
 }
 
 static bool is_stale_inlock(const struct module *module, CK_SESSION_HANDLE shown)
@@ -90,7 +106,8 @@ static struct session *add_inlock(struct view *view, CK_SESSION_HANDLE shown, CK
 	if (s->hh.tbl) {
 		HASH_ADD(by_real, module->real_sessions, real, sizeof s->real, s);
 		if (s->by_real.tbl) {
-			DL_APPEND(view->sessions, s);
+			struct session **own = own_inlock(view);
+			DL_APPEND(*own, s);
 			return s;
 		}
 		HASH_DELETE(hh, module->sessions, s);
@@ -169,7 +186,7 @@ struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot)
 {
 	struct session *s, *next, *taken = NULL;
 	change(view->module);
-	DL_FOREACH_SAFE (view->sessions, s, next)
+	DL_FOREACH_SAFE (*own_inlock(view), s, next)
 		if (!slot || s->slot == *slot) {
 			unlink_inlock(view->module, s);
 			DL_APPEND(taken, s);
@@ -200,27 +217,39 @@ void handles_forget_all(struct module *module)
 	changed(module);
 }
 
-void handles_make_stale(struct module *module)
+/* Sessions of another life join those that are stale already, record by record. */
+static void add_to_stale_inlock(struct module *module)
 {
 	struct session *s, *next;
-	if (!module->sessions && !module->some_unknown)
-		return; /* the only thread that is concerned with the module now */
-	change(module);
-	module->all_stale |= module->some_unknown;
 	HASH_ITER (hh, module->sessions, s, next) {
-		unlink_inlock(module, s);
+		HASH_DELETE(hh, module->sessions, s);
 		if (find_inlock(module->stale, s->shown)) {
 			free(s);
 			continue;
 		}
-		s->owner = NULL;
 		HASH_ADD(hh, module->stale, shown, sizeof s->shown, s);
 		if (!s->hh.tbl) { /* no memory: by number it cannot be told any more */
 			free(s);
 			module->all_stale = true;
 		}
 	}
-	atomic_store(&module->translated, module->all_stale || module->stale);
+}
+
+void handles_make_stale(struct module *module)
+{
+	if (!module->sessions && !module->some_unknown)
+		return; /* the only thread that is concerned with the module now */
+	change(module);
+	if (module->some_unknown)
+		module->all_stale = true;
+	if (module->stale)
+		add_to_stale_inlock(module);
+	else
+		module->stale = module->sessions;
+	module->sessions = NULL;
+	module->real_sessions = NULL; /* what it consists of stays where it is: freeing writes */
+	module->session_epoch++;
+	atomic_store(&module->translated, true);
 	changed(module);
 }
 
@@ -232,8 +261,6 @@ void handles_adopt(struct module *module)
 	module->real_sessions = NULL;
 	module->stale = NULL;
 	module->some_unknown = true;
-	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == module)
-			views[i].sessions = NULL;
+	module->session_epoch++;
 	atomic_store(&module->sessions_torn, false);
 }

@@ -33,4 +33,23 @@ void bell_wait(struct bell *bell, struct lock *lock);
 /* Wakes all who wait. With the lock held. */
 void bell_ring(struct bell *bell);
 
+/*
+ * The calling thread, never 0. The thread pointer itself, which is what glibc's
+ * pthread_self() answers: but to ask libc costs a new process a page fault.
+ */
+static inline uintptr_t thread_self(void)
+{
+	uintptr_t self;
+#if defined __x86_64__
+	__asm__("mov %%fs:0, %0" : "=r"(self));
+#elif defined __i386__
+	__asm__("movl %%gs:0, %0" : "=r"(self));
+#elif defined __aarch64__
+	__asm__("mrs %0, tpidr_el0" : "=r"(self));
+#else
+#error "no thread pointer for this architecture"
+#endif
+	return self;
+}
+
 #endif

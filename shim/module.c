@@ -54,6 +54,16 @@
 #include "module.h"
 #include "view.h"
 
+/*
+ * Writes only what is new: what stands there already, in memory that a child
+ * shares with its parent, would cost the child a copy of the page.
+ */
+#define CHANGE(place, value)               \
+	do {                               \
+		if ((place) != (value))    \
+			(place) = (value); \
+	} while (0)
+
 static struct module modules[MODULES];
 _Atomic(unsigned) modules_made;
 
@@ -244,7 +254,7 @@ void modules_notice_unloads(void)
 
 static bool mine_inlock(const struct life *life)
 {
-	return life->state == LIFE_BUSY && pthread_equal(life->owner, pthread_self());
+	return life->state == LIFE_BUSY && life->owner == thread_self();
 }
 
 static bool is_retired(const struct view *view)
@@ -291,8 +301,8 @@ static void count_inlock(struct view *view, unsigned count)
 	struct life *life = view->module->life;
 	if (view->count == 0)
 		life->references++; /* matched in release_inlock() */
-	view->count = count;
-	view->finalised = false;
+	CHANGE(view->count, count);
+	CHANGE(view->finalised, false);
 	view_life_inlock(view)->counted = true;
 	view_refresh_inlock(view);
 }
@@ -309,7 +319,7 @@ static void begin_inlock(struct life *life, bool initialising)
 {
 	life->state = LIFE_BUSY;
 	life->initialising = initialising;
-	life->owner = pthread_self();
+	life->owner = thread_self();
 	life->attempt += initialising;
 }
 
@@ -340,13 +350,11 @@ static bool read_arguments(struct module_arguments *given, const CK_C_INITIALIZE
  * pointer that looks like text; not printable; not readable. Read by the kernel,
  * which does not crash.
  */
-static char *copy_text(const void *pReserved)
+__attribute__((noinline)) static char *copy_text(const void *pReserved)
 {
 	char buffer[4096];
 	struct iovec to = {buffer, sizeof buffer};
 	struct iovec from[2];
-	if (!pReserved)
-		return NULL;
 	/* up to the end of its page, and the next page if there is one */
 	size_t first = 4096 - (uintptr_t)pReserved % 4096;
 	from[0] = (struct iovec){(void *)pReserved, first};
@@ -369,8 +377,7 @@ static bool same_arguments(const struct module_arguments *a, const struct module
 
 static CK_RV try(struct module *m, void *initialise, const struct module_arguments *arguments)
 {
-	if (!same_arguments(&m->arguments,
-	                    arguments)) /* a child has them, in memory shared with its parent */
+	if (!same_arguments(&m->arguments, arguments))
 		m->arguments = *arguments;
 	uintptr_t word = arguments->null ? 0 : (uintptr_t)&m->arguments.args;
 	return calls_invoke(initialise, 1, &word); /* REENTRANT: no lock held */
@@ -400,8 +407,7 @@ static CK_RV real_initialise(struct module *m, void *initialise, bool again_in_c
 	if (again_in_child && m->reserved_text)
 		given.args.pReserved = m->reserved_text;
 	struct module_arguments best = given;
-	if (atomic_load(&m->serialise) != (m->settings.serialize == SERIALIZE_YES))
-		atomic_store(&m->serialise, m->settings.serialize == SERIALIZE_YES);
+	CHANGE(m->serialise, m->settings.serialize == SERIALIZE_YES);
 	best.null = false;
 	best.args.CreateMutex = NULL;
 	best.args.DestroyMutex = NULL;
@@ -456,18 +462,28 @@ static CK_RV bring_up_inlock(struct module *m)
 	bool parents = life->attempt == 1 && m->was_up; /* what is there comes from before this process */
 	life->reviving = inherited;
 	lock_give(&life->lock);
-	int cancel;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 
-	int begun = process_linker_begin(); /* modules load others, and libraries, in there */
+	/*
+	 * Others wait for this thread, which must not be cancelled; and modules load
+	 * others, and libraries, in there, while others might fork. In a child without
+	 * other threads, as most are at first, this costs two pages and serves nobody.
+	 */
+	bool alone = process_alone() && inherited;
+	int cancel, begun = 0;
+	if (!alone) {
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+		begun = process_linker_begin();
+	}
 	CK_RV rv = real_initialise(m, m->initialise, inherited);
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && parents && m->settings.fork == FORK_RESET)
 		rv = reset(m);
 	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
 	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
 
-	process_linker_end(begun);
-	pthread_setcancelstate(cancel, NULL);
+	if (!alone) {
+		process_linker_end(begun);
+		pthread_setcancelstate(cancel, NULL);
+	}
 	process_enter(); /* the module may have forked: this may be a child */
 	lock_take(&life->lock);
 	if (process_number() != process)
@@ -489,8 +505,8 @@ static CK_RV bring_up_inlock(struct module *m)
 	}
 	if (rv == CKR_OK && inherited && !life->foreign)
 		handles_make_stale(m); /* a new life: the parent's sessions are not in it (F4) */
-	if (rv == CKR_OK && !m->was_up)
-		m->was_up = true;
+	if (rv == CKR_OK)
+		CHANGE(m->was_up, true);
 	end_inlock(life, rv == CKR_OK ? LIFE_UP : LIFE_DOWN);
 	return rv;
 }
@@ -520,12 +536,13 @@ static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
 {
 	struct module *m = view->module;
 	char *old_text = m->reserved_text;
-	m->given = *given;
-	m->reserved_text = *text;
+	if (!same_arguments(&m->given, given))
+		m->given = *given;
+	CHANGE(m->reserved_text, *text);
 	*text = old_text;
-	m->initialise = lists_target(list, CALL_C_Initialize);
-	m->finalise = lists_target(list, CALL_C_Finalize);
-	m->close_session = lists_target(list, CALL_C_CloseSession);
+	CHANGE(m->initialise, lists_target(list, CALL_C_Initialize));
+	CHANGE(m->finalise, lists_target(list, CALL_C_Finalize));
+	CHANGE(m->close_session, lists_target(list, CALL_C_CloseSession));
 	CK_RV rv = bring_up_inlock(m);
 	if (rv != CKR_OK)
 		return rv;
@@ -557,7 +574,7 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 		return CKR_ARGUMENTS_BAD;
 
 	void *hold = NULL;
-	char *text = copy_text(given.args.pReserved);
+	char *text = given.args.pReserved ? copy_text(given.args.pReserved) : NULL;
 	CK_RV rv = CKR_OK;
 	unsigned long waited_for = 0;
 	lock_take(&life->lock);
@@ -607,7 +624,8 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 	 */
 	bool carried = rv == CKR_OK && was_inherited && life->foreign;
 	lock_give(&life->lock);
-	free(text);
+	if (text)
+		free(text);
 	scope_release(hold); /* REENTRANT: no lock held */
 	if (carried && inside_a_wrapper())
 		rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
@@ -620,12 +638,12 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
  */
 static void serial_enter(struct life *life)
 {
-	if (atomic_load(&life->serialised_owner) == pthread_self()) { /* only true if set by this thread */
+	if (atomic_load(&life->serialised_owner) == thread_self()) { /* only true if set by this thread */
 		life->serialised_depth++;
 		return;
 	}
 	lock_take(&life->serialised);
-	atomic_store(&life->serialised_owner, pthread_self());
+	atomic_store(&life->serialised_owner, thread_self());
 	life->serialised_depth = 1;
 }
 

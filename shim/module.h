@@ -54,6 +54,7 @@ struct module {
 
 	/* handles.c, under life.sessions; inherited by a child */
 	struct session *sessions, *real_sessions, *stale;
+	unsigned long session_epoch;  /* changes when all sessions become stale at once */
 	CK_SESSION_HANDLE last_shown; /* the last number that was not the module's own */
 	bool some_unknown;            /* the parent had sessions that could not be read */
 	bool all_stale;               /* every number is that was not given out here */

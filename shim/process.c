@@ -4,10 +4,12 @@
  * Where the kernel (or an emulator) cannot wipe, a pthread_atfork child handler
  * empties the memory instead. That notices fork(), but no raw system call.
  */
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "door.h"
 #include "journal.h"
 #include "process.h"
 
@@ -75,6 +77,22 @@ void process_enter(void)
 int process_number(void)
 {
 	return atomic_load_explicit(&p11shim_forgotten.state.entered, memory_order_relaxed);
+}
+
+bool process_alone(void)
+{
+	static const char never = 0;
+	static _Atomic(const char *) single;
+	const char *answer = atomic_load_explicit(&single, memory_order_acquire);
+	if (UNLIKELY(!answer)) {
+		answer = door_dlsym(RTLD_DEFAULT, "__libc_single_threaded"); /* REENTRANT: no lock held */
+		if (!answer) {
+			door_dlsym(RTLD_DEFAULT, "dlsym"); /* found, and so dlerror() tells of nothing */
+			answer = &never;
+		}
+		atomic_store_explicit(&single, answer, memory_order_release);
+	}
+	return *(const volatile char *)answer != 0;
 }
 
 int process_linker_begin(void)

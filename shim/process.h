@@ -22,8 +22,6 @@
 #ifndef P11SHIM_PROCESS_H
 #define P11SHIM_PROCESS_H
 
-#include <pthread.h>
-
 #include "common.h"
 #include "lock.h"
 #include "sizes.h"
@@ -40,14 +38,14 @@ struct life {
 	bool foreign;      /* the module said ALREADY_INITIALIZED: never finalised by us */
 	bool initialising; /* while BUSY: initialise, not finalise */
 	bool reviving;     /* ... in a child, of what its parent had */
-	pthread_t owner;   /* while BUSY: the thread inside the real call */
+	uintptr_t owner;   /* while BUSY: the thread inside the real call */
 	unsigned references;
 	unsigned long attempt;        /* number of the last real initialise that began */
 	unsigned long failed_attempt; /* number of the last one that failed, and how */
 	CK_RV failure;
 	struct lock sessions;                /* handles.c */
 	struct lock serialised;              /* calls into a module that cannot lock */
-	_Atomic(pthread_t) serialised_owner; /* 0: nobody, which no glibc thread is */
+	_Atomic(uintptr_t) serialised_owner; /* a thread; 0: nobody */
 	unsigned serialised_depth;
 };
 
@@ -87,6 +85,12 @@ void process_enter(void);
  * before it has been forked inside.
  */
 int process_number(void);
+
+/*
+ * Is the calling thread certainly the only one? glibc tells from 2.32 on; before,
+ * or unsure: false. May call the dynamic linker; no lock may be held.
+ */
+bool process_alone(void);
 
 /*
  * Around what calls the dynamic linker, or may: the value that begin gives goes

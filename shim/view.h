@@ -28,7 +28,9 @@ struct view {
 	unsigned count;
 	bool finalised; /* was initialised by this consumer, and no longer is */
 
-	struct session *sessions; /* under life.sessions: handles.c */
+	/* handles.c, under life.sessions */
+	struct session *sessions;
+	unsigned long session_epoch; /* the module's, for which they count */
 };
 
 /* All views, those of one module among them. Append-only; reads take no lock. */

@@ -126,6 +126,29 @@ static void test_stale(void **state)
 	assert_false(handles_real(&module, 2, &real));
 }
 
+/* contract D1, F4: nobody closes what became stale, and a view's list begins anew */
+static void test_stale_lists(void **state)
+{
+	(void)state;
+	struct taken_session session;
+	handles_add(a, 1, 0);
+	handles_add(b, 2, 0);
+	for (int life = 0; life < 3; life++) {
+		handles_make_stale(&module);
+		assert_null(handles_take_all(a, NULL));
+		CK_SESSION_HANDLE shown = handles_add(a, 1, 0);
+		assert_int_not_equal(shown, 1);
+		handles_add(b, 2, 0);
+		assert_true(handles_take(&module, shown, &session));
+		assert_ptr_equal(session.owner, a);
+		handles_put_back(&module, &session);
+		assert_int_equal(count(handles_take_all(a, NULL)), 1);
+		handles_add(a, 3 + (CK_SESSION_HANDLE)life, 0);
+	}
+	assert_int_equal(count(handles_take_all(b, NULL)), 1);
+	assert_int_equal(count(handles_take_all(a, NULL)), 1);
+}
+
 /* contract F1, F4: a table that was being changed at the fork is not read, and then nothing is believed */
 static void test_torn(void **state)
 {
@@ -141,7 +164,7 @@ static void test_torn(void **state)
 	a->sessions = (void *)1;
 	handles_adopt(&module);
 	assert_null(module.sessions);
-	assert_null(a->sessions);
+	assert_null(handles_take_all(a, NULL));
 	assert_false(module.sessions_torn);
 	/* carried over: the parent's numbers still mean what they meant */
 	assert_true(handles_real(&module, 77, &real));
@@ -158,9 +181,13 @@ static void test_torn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup(test_own_only, setup),   cmocka_unit_test_setup(test_reissued, setup),
-	        cmocka_unit_test_setup(test_forget_all, setup), cmocka_unit_test_setup(test_put_back, setup),
-	        cmocka_unit_test_setup(test_stale, setup),      cmocka_unit_test_setup(test_torn, setup),
+	        cmocka_unit_test_setup(test_own_only, setup),
+	        cmocka_unit_test_setup(test_reissued, setup),
+	        cmocka_unit_test_setup(test_forget_all, setup),
+	        cmocka_unit_test_setup(test_put_back, setup),
+	        cmocka_unit_test_setup(test_stale, setup),
+	        cmocka_unit_test_setup(test_stale_lists, setup),
+	        cmocka_unit_test_setup(test_torn, setup),
 	};
 	return cmocka_run_group_tests_name("handles", tests, NULL, NULL);
 }
