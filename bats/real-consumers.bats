@@ -3,9 +3,14 @@
 # know nothing of each other, threads racing in C_Initialize, calls at exit.
 
 load helper
+load servers
 
 setup() {
 	need_token
+}
+
+teardown() {
+	stop_servers
 }
 
 # ---- NSS and GnuTLS on SoftHSM
@@ -124,30 +129,7 @@ softoken_parameters="configdir='' certPrefix='' keyPrefix='' secmod='' flags=rea
 	race 200 --reserved "$softoken_parameters" "$(find_module libsoftokn3.so)"
 }
 
-# With readers OpenSC does more in C_Initialize. Root can have virtual ones:
-# pcscd with the driver of vsmartcard. A pcscd that runs already is left alone.
-start_readers() {
-	if [ "$(id -u)" -ne 0 ] || ! command -v pcscd >/dev/null; then
-		return 1
-	fi
-	pcscd --foreground >"$BATS_TEST_TMPDIR/pcscd.log" 2>&1 3>&- &
-	readers_pid=$!
-	for _ in $(seq 50); do
-		if opensc-tool --list-readers 2>/dev/null | grep -q Virtual; then
-			return 0
-		fi
-		sleep 0.1
-	done
-	return 1
-}
-
-teardown() {
-	if [ -n "${readers_pid:-}" ]; then
-		kill "$readers_pid" 2>/dev/null || true
-		wait "$readers_pid" || true
-	fi
-}
-
+# With readers OpenSC does more in C_Initialize. Root can have virtual ones.
 @test "contract C2: four threads initialise OpenSC at once, 200 runs, also with readers" {
 	local module
 

@@ -10,6 +10,7 @@
 # shellcheck disable=SC2030,SC2031 # each test, with its settings, is a shell of its own
 
 load ../helper
+load ../servers
 
 bats_require_minimum_version 1.5.0
 
@@ -21,40 +22,11 @@ setup_file() {
 
 setup() {
 	need_token
-	servers=()
 	prefix=()
-	server_log=$BATS_TEST_TMPDIR/servers.log
 }
 
-# Servers are ended last first; only what this test started.
 teardown() {
-	local i
-
-	for ((i = ${#servers[@]} - 1; i >= 0; i--)); do
-		kill "${servers[i]}" 2>/dev/null || true
-		wait "${servers[i]}" 2>/dev/null || true
-	done
-}
-
-# serve COMMAND: in the background, until the test ends.
-serve() {
-	"$@" >>"$server_log" 2>&1 3>&- </dev/null &
-	servers+=($!)
-}
-
-# eventually COMMAND: until it succeeds, ten seconds at most.
-eventually() {
-	local _
-
-	for _ in $(seq 100); do
-		if "$@" >/dev/null 2>&1; then
-			return 0
-		fi
-		sleep 0.1
-	done
-	echo "in vain: $*" >&2
-	cat "$server_log" >&2 || true
-	return 1
+	stop_servers
 }
 
 need() {
@@ -223,12 +195,17 @@ p11_kit_over_softhsm() {
 	need_module opensc-pkcs11.so
 	unset TOKEN_LABEL TOKEN_PIN
 	everything_works opensc ok
-	if [ "$(id -u)" -eq 0 ] && command -v pcscd >/dev/null; then
-		serve pcscd --foreground
-		if eventually sh -c 'opensc-tool --list-readers | grep -q Virtual'; then
-			everything_works opensc-readers ok
-		fi
+	if start_readers; then
+		everything_works opensc-readers ok
 	fi
+}
+
+@test "contract F2 F3 F4 F6: OpenSC with a card" {
+	need_module opensc-pkcs11.so
+	start_readers || skip "no virtual readers here: ${readers_missing:?}"
+	start_card
+	export TOKEN_LABEL=card TOKEN_PIN=123456 TOKEN_KEY="PIV AUTH key"
+	everything_works opensc-card "$stale"
 }
 
 # A slot daemon of our own, with its own settings, tokens, sockets and shared

@@ -29,7 +29,7 @@
  * TOKEN_PIN: a session, without a login. Without TOKEN_LABEL: the first token,
  * or the slots only if there is none.
  *
- * Environment: TOKEN_LABEL, TOKEN_PIN (see scripts/token). TOKEN_PATIENCE:
+ * Environment: TOKEN_LABEL, TOKEN_PIN, TOKEN_KEY (see token.h). TOKEN_PATIENCE:
  * after how many seconds a child has hung (10).
  *
  * Prints for each case one line with four fields, separated by tabs:

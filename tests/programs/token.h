@@ -2,7 +2,8 @@
  * token.h: what a plain PKCS #11 program does with the test token: find its
  * slot, open a session, log in, find the private key, sign.
  *
- * Environment: TOKEN_LABEL, TOKEN_PIN (see scripts/token).
+ * Environment: TOKEN_LABEL, TOKEN_PIN (see scripts/token); TOKEN_KEY, the key's
+ * label (key1).
  */
 #ifndef P11SHIM_TEST_TOKEN_H
 #define P11SHIM_TEST_TOKEN_H
@@ -59,9 +60,10 @@ static inline CK_RV token_login(struct token *token)
 static inline CK_RV token_find_key(struct token *token)
 {
 	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	const char *label = getenv("TOKEN_KEY") ? getenv("TOKEN_KEY") : "key1";
 	CK_ATTRIBUTE template[] = {
 	        {CKA_CLASS, &class, sizeof(class)},
-	        {CKA_LABEL, (void *)"key1", 4},
+	        {CKA_LABEL, (void *)label, strlen(label)},
 	};
 	CK_ULONG count = 0;
 	CK_RV rv, end;

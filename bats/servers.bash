@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# Servers that a test starts for itself: `load servers`, and stop_servers in teardown.
+#
+#   serve COMMAND        in the background, until stop_servers
+#   stop_servers         last first; only what this test started
+#   eventually COMMAND   until it succeeds, ten seconds at most
+#   start_readers        pcscd with two virtual readers, empty; fails where they
+#                        cannot be had, and says why in $readers_missing
+#   start_card           a card in the first of them (tests/card/card.py): token
+#                        `card`, PIN 123456, key `PIV AUTH key`
+#   remove_card, insert_card
+
+servers=()
+
+serve() {
+	"$@" >>"$BATS_TEST_TMPDIR/servers.log" 2>&1 3>&- </dev/null &
+	servers+=($!)
+}
+
+stop_servers() {
+	local i
+
+	for ((i = ${#servers[@]} - 1; i >= 0; i--)); do
+		kill "${servers[i]}" 2>/dev/null || true
+		wait "${servers[i]}" 2>/dev/null || true
+	done
+	servers=()
+}
+
+eventually() {
+	local _
+
+	for _ in $(seq 100); do
+		if "$@" >/dev/null 2>&1; then
+			return 0
+		fi
+		sleep 0.1
+	done
+	echo "in vain: $*" >&2
+	cat "$BATS_TEST_TMPDIR/servers.log" >&2 || true
+	return 1
+}
+
+# A pcscd that runs already is left alone: whatever readers it has are not ours.
+start_readers() {
+	readers_missing=
+	if [ "$(id -u)" -ne 0 ]; then
+		readers_missing="only root can start pcscd"
+	elif ! command -v pcscd >/dev/null; then
+		readers_missing="no pcscd"
+	elif [ ! -e /etc/reader.conf.d/vpcd ]; then
+		readers_missing="no driver vpcd"
+	elif pgrep -x pcscd >/dev/null; then
+		readers_missing="another pcscd is running"
+	fi
+	[ -z "$readers_missing" ] || return 1
+	serve pcscd --foreground
+	eventually sh -c 'opensc-tool --list-readers | grep -q Virtual'
+}
+
+# The key pair is kept in the build directory: it takes a moment to make.
+start_card() {
+	serve "$ROOT/tests/card/card.py" --directory "$BUILD/card"
+	card_pid=${servers[-1]}
+	eventually card_is_there
+}
+
+card_is_there() {
+	pkcs11-tool --module "$(find_module opensc-pkcs11.so)" --list-token-slots | grep -q 'token label *: card'
+}
+
+remove_card() {
+	kill -USR1 "${card_pid:?}"
+}
+
+insert_card() {
+	kill -USR2 "${card_pid:?}"
+}
