@@ -12,6 +12,7 @@
 #include "journal.h"
 #include "lists.h"
 #include "process.h"
+#include "wait.h"
 
 struct call {
 	struct list *list;
@@ -22,15 +23,11 @@ struct call {
 	uintptr_t word[CALL_PARAMETERS];
 };
 
-/*
- * The module's own function with the consumer's words. C_WaitForSlotEvent may
- * block: it is not kept waiting and keeps nobody waiting.
- */
+/* The module's own function with the consumer's words. */
 static CK_RV real_call(struct call *call)
 {
 	return module_call(call->module, lists_target(call->list, call->function),
-	                   calls[call->function].parameters, call->word,
-	                   call->function == CALL_C_WaitForSlotEvent);
+	                   calls[call->function].parameters, call->word, false);
 }
 
 /* After a fork: the number that the module knows the session by (F4). */
@@ -48,20 +45,23 @@ static CK_RV translate_session(struct call *call)
 /* Any call between C_Initialize and C_Finalize. */
 static CK_RV plain(struct call *call)
 {
-	int ticket;
-	CK_RV rv = module_enter(call->view, &ticket);
+	struct ticket ticket;
+	CK_RV rv = module_enter(call->view, &ticket, MODULE_CALL);
 	if (rv != CKR_OK)
 		return rv;
 	rv = translate_session(call);
 	if (rv == CKR_OK)
 		rv = real_call(call);
-	module_leave(call->view, ticket);
+	module_leave(call->view, &ticket);
 	return rv;
 }
 
 static CK_RV on_C_Initialize(struct call *call)
 {
+	bool joins = !module_counts(call->view);
 	CK_RV rv = module_initialise(call->view, call->list, (CK_VOID_PTR)call->word[0]);
+	if (rv == CKR_OK && joins)
+		wait_joined(call->view, lists_target(call->list, CALL_C_WaitForSlotEvent));
 	journal_call(call->view, call->function, rv, NULL);
 	return rv;
 }
@@ -69,6 +69,8 @@ static CK_RV on_C_Initialize(struct call *call)
 static CK_RV on_C_Finalize(struct call *call)
 {
 	CK_RV rv = module_finalise(call->view, (CK_VOID_PTR)call->word[0]);
+	if (rv == CKR_OK)
+		wait_finalised(call->view);
 	journal_call(call->view, call->function, rv,
 	             rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL);
 	return rv;
@@ -91,15 +93,15 @@ static CK_RV on_C_GetInterfaceList(struct call *call)
 
 static CK_RV on_C_OpenSession(struct call *call)
 {
-	int ticket;
-	CK_RV rv = module_enter(call->view, &ticket);
+	struct ticket ticket;
+	CK_RV rv = module_enter(call->view, &ticket, MODULE_CALL);
 	if (rv != CKR_OK)
 		return rv;
 	CK_SESSION_HANDLE_PTR phSession = (CK_SESSION_HANDLE_PTR)call->word[4];
 	rv = real_call(call);
 	if (rv == CKR_OK && phSession)
 		*phSession = handles_add(call->view, *phSession, call->word[0]);
-	module_leave(call->view, ticket);
+	module_leave(call->view, &ticket);
 	return rv;
 }
 
@@ -115,8 +117,8 @@ static bool is_closed(CK_RV rv)
  */
 static CK_RV on_C_CloseSession(struct call *call)
 {
-	int ticket;
-	CK_RV rv = module_enter(call->view, &ticket);
+	struct ticket ticket;
+	CK_RV rv = module_enter(call->view, &ticket, MODULE_CALL);
 	if (rv != CKR_OK)
 		return rv;
 	struct taken_session session;
@@ -127,7 +129,7 @@ static CK_RV on_C_CloseSession(struct call *call)
 		if (!is_closed(rv))
 			handles_put_back(call->module, &session);
 	}
-	module_leave(call->view, ticket);
+	module_leave(call->view, &ticket);
 	return rv;
 }
 
@@ -166,12 +168,12 @@ static CK_RV close_all(struct call *call)
 
 static CK_RV on_C_CloseAllSessions(struct call *call)
 {
-	int ticket;
-	CK_RV rv = module_enter(call->view, &ticket);
+	struct ticket ticket;
+	CK_RV rv = module_enter(call->view, &ticket, MODULE_CALL);
 	if (rv != CKR_OK)
 		return rv;
 	rv = close_all(call);
-	module_leave(call->view, ticket);
+	module_leave(call->view, &ticket);
 	return rv;
 }
 
@@ -187,6 +189,28 @@ static CK_RV on_login(struct call *call)
 		         (unsigned long)call->word[1]);
 	journal_call(call->view, call->function, rv, detail);
 	return rv;
+}
+
+/* As it is: what the standard forbids to ask, and a module that answers at once. */
+static CK_RV forward_wait(struct call *call)
+{
+	struct ticket ticket;
+	CK_RV rv = module_enter(call->view, &ticket, MODULE_BLOCKS);
+	if (rv != CKR_OK)
+		return rv;
+	rv = module_call(call->module, lists_target(call->list, call->function),
+	                 calls[call->function].parameters, call->word, true);
+	module_leave(call->view, &ticket);
+	return rv;
+}
+
+static CK_RV on_C_WaitForSlotEvent(struct call *call)
+{
+	bool blocks = !(call->word[0] & CKF_DONT_BLOCK);
+	if (!call->word[1] || (blocks && call->module->settings.wait == WAIT_FORWARD))
+		return forward_wait(call);
+	return wait_for_slot_event(call->view, lists_target(call->list, call->function), call->word[0],
+	                           (CK_SLOT_ID_PTR)call->word[1], (CK_VOID_PTR)call->word[2]);
 }
 
 static CK_RV dispatch(struct call *call)
@@ -212,6 +236,8 @@ static CK_RV dispatch(struct call *call)
 	case CALL_C_LoginUser:
 	case CALL_C_Logout:
 		return on_login(call);
+	case CALL_C_WaitForSlotEvent:
+		return on_C_WaitForSlotEvent(call);
 	default:
 		return plain(call);
 	}

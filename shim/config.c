@@ -34,6 +34,9 @@ enum key {
 	FORK,
 	AT_EXIT,
 	SERIALIZE,
+	WAIT,
+	LOGOUT,
+	DRAIN,
 	DEEPBIND,
 	LOG,
 	DISABLE,
@@ -54,6 +57,9 @@ static const struct key_description {
         [FORK] = {"fork", {"auto", "reset", "strict", "off"}, false},
         [AT_EXIT] = {"at-exit", {"auto", "forward", "retire", "finalize"}, false},
         [SERIALIZE] = {"serialize", {"auto", "yes", "no"}, false},
+        [WAIT] = {"wait", {"poll", "forward"}, false},
+        [LOGOUT] = {"logout", {"shared", "held"}, false},
+        [DRAIN] = {"drain", {"no", "yes"}, false},
         [DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
         [LOG] = {"log", {""}, true},
         [DISABLE] = {"disable", {"0", "1"}, true},
@@ -491,6 +497,9 @@ struct settings config_of_module(const char *path)
 	result.fork = NUMBER(FORK);
 	result.at_exit = NUMBER(AT_EXIT);
 	result.serialize = NUMBER(SERIALIZE);
+	result.wait = NUMBER(WAIT);
+	result.logout = NUMBER(LOGOUT);
+	result.drain = NUMBER(DRAIN) == 1;
 	free(names.resolved);
 	return result;
 }

@@ -14,6 +14,8 @@
 
 enum fork_policy { FORK_AUTO, FORK_RESET, FORK_STRICT, FORK_OFF };
 enum at_exit { AT_EXIT_AUTO, AT_EXIT_FORWARD, AT_EXIT_RETIRE, AT_EXIT_FINALIZE };
+enum wait { WAIT_POLL, WAIT_FORWARD };
+enum logout { LOGOUT_SHARED, LOGOUT_HELD };
 enum serialize { SERIALIZE_AUTO, SERIALIZE_YES, SERIALIZE_NO };
 
 /* What holds for one module. */
@@ -24,6 +26,9 @@ struct settings {
 	enum fork_policy fork;
 	enum at_exit at_exit;
 	enum serialize serialize;
+	enum wait wait;
+	enum logout logout;
+	bool drain;
 };
 
 /* P11SHIM_DISABLE=1. Reads the settings the first time. No shim lock may be held. */

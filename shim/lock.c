@@ -5,13 +5,14 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lock.h"
 
-static void sleep_while(_Atomic(unsigned) *word, unsigned value)
+static void sleep_while(_Atomic(unsigned) *word, unsigned value, const struct timespec *most)
 {
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, most, NULL, 0);
 }
 
 static void wake(_Atomic(unsigned) *word, int threads)
@@ -26,7 +27,7 @@ void lock_take(struct lock *lock)
 	                                            memory_order_relaxed))
 		return;
 	while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
-		sleep_while(&lock->word, 2);
+		sleep_while(&lock->word, 2, NULL);
 }
 
 void lock_give(struct lock *lock)
@@ -35,12 +36,15 @@ void lock_give(struct lock *lock)
 		wake(&lock->word, 1);
 }
 
-void bell_wait(struct bell *bell, struct lock *lock)
+void bell_wait(struct bell *bell, struct lock *lock, uint64_t nanoseconds)
 {
+	struct timespec most = {.tv_sec = (time_t)(nanoseconds / 1000000000),
+	                        .tv_nsec = (long)(nanoseconds % 1000000000)};
 	unsigned rung = atomic_load(&bell->rung);
 	bell->waiters++;
 	lock_give(lock);
-	sleep_while(&bell->rung, rung); /* returns at once if it has been rung meanwhile */
+	sleep_while(&bell->rung, rung,
+	            nanoseconds ? &most : NULL); /* returns at once if it has been rung meanwhile */
 	lock_take(lock);
 	bell->waiters--;
 }

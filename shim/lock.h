@@ -27,8 +27,11 @@ struct bell {
 void lock_take(struct lock *lock);
 void lock_give(struct lock *lock);
 
-/* Gives the lock back, waits for the bell (or for nothing: look again), takes the lock. */
-void bell_wait(struct bell *bell, struct lock *lock);
+/*
+ * Gives the lock back, waits for the bell, at most so many nanoseconds (0: for
+ * ever), or for nothing: look again; takes the lock.
+ */
+void bell_wait(struct bell *bell, struct lock *lock, uint64_t nanoseconds);
 
 /* Wakes all who wait. With the lock held. */
 void bell_ring(struct bell *bell);

@@ -44,6 +44,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "calls.h"
@@ -265,8 +266,8 @@ static bool is_retired(const struct view *view)
 static void view_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
-	bool on = m->settings.observe ||
-	          (m->life->state == LIFE_UP && view->count > 0 && !m->serialise && !handles_translated(m));
+	bool on = m->settings.observe || (m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
+	                                  !m->settings.drain && !handles_translated(m));
 	view_live_inlock(view, on && !is_retired(view));
 }
 
@@ -588,7 +589,7 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 		}
 		if (life->state == LIFE_BUSY) {
 			waited_for = life->initialising ? life->attempt : 0;
-			bell_wait(&life->changed, &life->lock);
+			bell_wait(&life->changed, &life->lock, 0);
 			continue;
 		}
 		if (waited_for && life->state == LIFE_DOWN && life->failed_attempt >= waited_for) {
@@ -707,6 +708,38 @@ static void leave_inlock(struct view *view)
 		life->references--;
 }
 
+#define POLL_PATIENCE (2 * 1000000000ULL)   /* nanoseconds that a poll may take to come back */
+#define DRAIN_PATIENCE (10 * 1000000000ULL) /* and any call, with drain = yes */
+
+static uint64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Lets the calls come back that are in the module although it is about to be
+ * finalised; the state is BUSY already, so no others go in. Calls that take the
+ * short way are not known of, unless drain = yes forbids it.
+ */
+static void drain_inlock(struct module *m, const struct view *view)
+{
+	struct life *life = m->life;
+	bool all = m->settings.drain;
+	if (life->polling == 0 && life->inside == 0)
+		return;
+	if (life->inside > 0)
+		journal_module(m, "finding", "calls in flight: %u when %s finalised last", life->inside,
+		               view->name);
+	uint64_t t = now(), end = t + (all ? DRAIN_PATIENCE : POLL_PATIENCE);
+	for (; (life->polling > 0 || (all && life->inside > 0)) && t < end; t = now())
+		bell_wait(&life->changed, &life->lock, end - t);
+	if (t >= end)
+		journal_module(m, "finding", "calls in flight: %u did not come back",
+		               life->inside + life->polling);
+}
+
 /*
  * From UP, with no reference left: the real C_Finalize. Called and returns with
  * the lock held; drops it for the call. What was held comes back in *hold, to
@@ -716,6 +749,8 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 {
 	struct life *life = m->life;
 	begin_inlock(life, false);
+	if (!life->foreign)
+		drain_inlock(m, view);
 	struct session *sessions = life->foreign ? handles_take_all(view, NULL) : NULL;
 	lock_give(&life->lock);
 	int cancel;
@@ -755,7 +790,7 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 	lock_take(&life->lock);
 	adopt_inlock(m);
 	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
-		bell_wait(&life->changed, &life->lock);
+		bell_wait(&life->changed, &life->lock, 0);
 	if (life->state == LIFE_BUSY && mine_inlock(life)) {
 		struct view_life *now = view_life_inlock(view);
 		if (now->nested > 0)
@@ -803,53 +838,71 @@ static CK_RV enter_down_inlock(struct view *view)
 	return CKR_OK;
 }
 
-CK_RV module_enter(struct view *view, int *ticket)
+static void arrive_inlock(struct life *life, const struct ticket *ticket)
+{
+	life->references += ticket->reference; /* matched in module_leave(), as are these */
+	life->inside += ticket->kind == MODULE_CALL;
+	life->polling += ticket->kind == MODULE_POLL;
+}
+
+CK_RV module_enter(struct view *view, struct ticket *ticket, enum call_kind kind)
 {
 	struct module *m = view->module;
 	struct life *life = m->life;
 	CK_RV rv = CKR_OK;
-	*ticket = 0;
+	*ticket = (struct ticket){.process = 0};
 	if (is_retired(view))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	lock_take(&life->lock);
 	adopt_inlock(m);
 	/* A child's threads wait for the one that brings the module up again. */
 	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
-		bell_wait(&life->changed, &life->lock);
+		bell_wait(&life->changed, &life->lock, 0);
 	if (life->state == LIFE_DOWN)
 		rv = enter_down_inlock(view);
 	else if (life->state == LIFE_BUSY && !mine_inlock(life))
 		rv = CKR_CRYPTOKI_NOT_INITIALIZED;
-	if (rv == CKR_OK && life->state == LIFE_UP) {
-		if (view->count > 0) {
+	bool borrows = life->state == LIFE_UP && view->count == 0;
+	if (borrows && view->finalised)
+		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C4 */
+	if (rv == CKR_OK) {
+		*ticket = (struct ticket){.process = process_number(), .kind = kind, .reference = borrows};
+		arrive_inlock(life, ticket);
+		if (life->state == LIFE_UP && !borrows)
 			view_refresh_inlock(view);
-		} else if (view->finalised) {
-			rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C4 */
-		} else {
-			life->references++; /* matched in module_leave() */
-			*ticket = process_number();
-		}
 	}
 	lock_give(&life->lock);
 	return rv;
 }
 
 /* If all others have finalised meanwhile, the borrower is the last to leave. */
-void module_leave(struct view *view, int ticket)
+void module_leave(struct view *view, const struct ticket *ticket)
 {
 	struct module *m = view->module;
 	struct life *life = m->life;
 	void *hold = NULL;
-	if (ticket == 0)
-		return;
 	process_enter();
-	if (ticket != process_number())
+	if (ticket->process != process_number())
 		return; /* the module forked: in this child the call counts for nothing */
 	lock_take(&life->lock);
-	if (--life->references == 0 && life->state == LIFE_UP) /* matches module_enter() */
+	life->inside -= ticket->kind == MODULE_CALL; /* these match arrive_inlock() */
+	life->polling -= ticket->kind == MODULE_POLL;
+	life->references -= ticket->reference;
+	if (life->state == LIFE_BUSY && !life->initialising)
+		bell_ring(&life->changed); /* see drain_inlock() */
+	if (ticket->reference && life->references == 0 && life->state == LIFE_UP)
 		bring_down_inlock(m, view, NULL, &hold);
 	lock_give(&life->lock);
 	scope_release(hold); /* REENTRANT: no lock held */
+}
+
+bool module_counts(struct view *view)
+{
+	struct life *life = view->module->life;
+	lock_take(&life->lock);
+	bool counts = view->count > 0 && !view_inherited_inlock(view);
+	lock_give(&life->lock);
+	return counts;
 }
 
 /* ---- process exit (contract C10) */

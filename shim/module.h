@@ -96,9 +96,23 @@ CK_RV module_call(struct module *module, void *function, unsigned parameters, co
  * instead. In a forked child this is where the module comes up again. A view
  * that never initialised borrows the module (C4): its call counts as a
  * reference while it lasts. After CKR_OK, module_leave() with the same ticket.
+ *
+ * A call that is inside when the last reference goes is the consumer's own
+ * mistake: it is told of, and with drain = yes waited for. One that only polls
+ * for slot events is ours, comes back soon, and is always waited for; one that
+ * may block for an event never is.
  */
-CK_RV module_enter(struct view *view, int *ticket);
-void module_leave(struct view *view, int ticket);
+enum call_kind { MODULE_CALL, MODULE_POLL, MODULE_BLOCKS };
+struct ticket {
+	int process; /* 0: never entered */
+	enum call_kind kind;
+	bool reference;
+};
+CK_RV module_enter(struct view *view, struct ticket *ticket, enum call_kind kind);
+void module_leave(struct view *view, const struct ticket *ticket);
+
+/* Is the view initialised, as far as its own counting goes? */
+bool module_counts(struct view *view);
 
 /* Turns the short way of the view on if nothing speaks against it. */
 void module_refresh(struct view *view);

@@ -15,6 +15,8 @@
  *             an initialise or finalise, nobody waits. module.c works out from
  *             the views what the parent had.
  *   view[]    zero: no view's count was made in this process.
+ *   events[]  zero: nobody waits for slot events, none has been found, and
+ *   view_events[]   none of them has been seen.
  *
  * Everything else is ordinary memory, which the child inherits in whatever
  * state the other threads had left it; each room says how its own is read.
@@ -40,6 +42,7 @@ struct life {
 	bool reviving;     /* ... in a child, of what its parent had */
 	uintptr_t owner;   /* while BUSY: the thread inside the real call */
 	unsigned references;
+	unsigned inside, polling;     /* calls that are in the module, and those that only poll it */
 	unsigned long attempt;        /* number of the last real initialise that began */
 	unsigned long failed_attempt; /* number of the last one that failed, and how */
 	CK_RV failure;
@@ -55,6 +58,28 @@ struct view_life {
 	unsigned nested; /* counts that a running initialise of the module made itself */
 };
 
+/* Slot events that were found. Belongs to wait.c, which explains it. */
+struct slot_event {
+	CK_SLOT_ID slot;
+	unsigned long number; /* 0: none */
+};
+
+struct events {
+	struct lock lock;
+	struct bell changed;
+	bool asking;   /* a thread is asking the module */
+	bool answered; /* the module has ever told of an event, or that there is none */
+	uint64_t next; /* when to ask again, in nanoseconds of CLOCK_MONOTONIC */
+	unsigned long newest;
+	struct slot_event slots[EVENT_SLOTS];
+};
+
+struct view_events {
+	unsigned long epoch; /* counts its C_Finalize */
+	unsigned long seen;  /* the last event that a thread of it has been told */
+	struct reader *readers;
+};
+
 struct forgotten {
 	_Atomic(unsigned char) live[GATE_LISTS];
 	_Atomic(int) entered;
@@ -63,6 +88,9 @@ struct forgotten {
 	struct lock registry; /* lists.c, view.c, module.c: making new records */
 	struct view_life view[VIEWS];
 	struct life life[MODULES];
+	/* on pages of their own, as a rule: not wanted by a child that never waits */
+	struct events events[MODULES];
+	struct view_events view_events[VIEWS];
 };
 
 #define FORGOTTEN_SIZE ((sizeof(struct forgotten) + FORGOTTEN_PAGE - 1) / FORGOTTEN_PAGE * FORGOTTEN_PAGE)

@@ -1,0 +1,269 @@
+/*
+ * wait.c: see wait.h.
+ *
+ * Events are numbered per module as they are found. For each slot the number of
+ * its last one is kept, and for each waiting thread the number up to which it
+ * has seen all; what a thread has yet to see are the slots with a larger number,
+ * the smallest first. So an event needs no list of who is still to get it.
+ *
+ * Which thread asks the module: whoever finds that it is time and that nobody
+ * else is asking (`asking`). The others sleep until the bell rings or until it is
+ * time again. Nothing is held while the module is asked. Its real C_Finalize
+ * waits for that one call to come back (module_enter, module.c), so the module is
+ * never finalised under a thread that only polls it.
+ *
+ * A wait ends when its view finalises, although an initialise may follow at once
+ * and the module may live on: each C_Finalize changes the view's epoch and rings,
+ * and a thread that finds another epoch than it began with goes home.
+ *
+ * All of this is forgotten memory: in a child there are no waiters and no events.
+ * What is allocated for the threads of the parent is left alone there.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <utlist.h>
+
+#include "process.h"
+#include "wait.h"
+
+#define MILLISECONDS 1000000ULL
+
+/* How long until the module is asked again: at least, at most; and at most this part of the time in it. */
+#define PAUSE (200 * MILLISECONDS)
+#define LONGEST_PAUSE (400 * MILLISECONDS)
+#define PAUSE_PER_COST 250
+
+/* For how long a thread waits for another that is asking, where it must not wait for an event. */
+#define PATIENCE (500 * MILLISECONDS)
+
+#define THREADS 64 /* of a view, whose places are kept; then the oldest goes */
+#define BACKLOG 64 /* events that a view which joins lets pass */
+
+/* Up to where a thread of a view has seen the events. */
+struct reader {
+	long thread;
+	unsigned long seen;
+	struct reader *prev, *next; /* of the view; last used last */
+};
+
+static uint64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 * MILLISECONDS + (uint64_t)t.tv_nsec;
+}
+
+/* In forgotten memory, at the places of the module's life and the view. */
+static struct events *events_of(const struct view *view)
+{
+	return &p11shim_forgotten.state.events[view->module->life - p11shim_forgotten.state.life];
+}
+
+static struct view_events *own_inlock(const struct view *view)
+{
+	return &p11shim_forgotten.state.view_events[view - views];
+}
+
+/* ---- who has seen what; under the events' lock */
+
+/* The thread's place; made where it had none: it has seen what the view has. NULL: no memory. */
+static struct reader *reader_inlock(struct view_events *own)
+{
+	long thread = syscall(SYS_gettid);
+	struct reader *r;
+	unsigned threads = 0;
+	DL_FOREACH (own->readers, r) {
+		if (r->thread == thread)
+			break;
+		threads++;
+	}
+	if (r) {
+		DL_DELETE(own->readers, r);
+	} else if (threads >= THREADS) {
+		r = own->readers;
+		DL_DELETE(own->readers, r);
+		*r = (struct reader){.thread = thread, .seen = own->seen};
+	} else {
+		r = calloc(1, sizeof *r);
+		if (!r)
+			return NULL;
+		*r = (struct reader){.thread = thread, .seen = own->seen};
+	}
+	DL_APPEND(own->readers, r);
+	return r;
+}
+
+static void note_inlock(struct events *events, CK_SLOT_ID slot)
+{
+	struct slot_event *to = &events->slots[0];
+	for (unsigned i = 0; i < COUNT(events->slots); i++) {
+		struct slot_event *e = &events->slots[i];
+		if (e->number > 0 && e->slot == slot) {
+			to = e;
+			break;
+		}
+		if (e->number < to->number)
+			to = e;
+	}
+	to->slot = slot;
+	to->number = ++events->newest;
+	bell_ring(&events->changed);
+}
+
+/* The oldest event that the thread has not seen yet; false: none. */
+static bool fetch_inlock(struct events *events, struct view_events *own, CK_SLOT_ID *slot)
+{
+	struct reader *reader = reader_inlock(own);
+	unsigned long *seen = reader ? &reader->seen : &own->seen;
+	const struct slot_event *oldest = NULL;
+	for (unsigned i = 0; i < COUNT(events->slots); i++) {
+		const struct slot_event *e = &events->slots[i];
+		if (e->number > *seen && (!oldest || e->number < oldest->number))
+			oldest = e;
+	}
+	if (!oldest)
+		return false;
+	*slot = oldest->slot;
+	*seen = oldest->number;
+	if (own->seen < oldest->number)
+		own->seen = oldest->number;
+	return true;
+}
+
+/* ---- asking the module */
+
+/*
+ * One question, by the one thread that asks. Called and returns with the lock
+ * held; drops it for the call. CKR_OK: an event more has been noted.
+ */
+static CK_RV ask_inlock(struct view *view, struct events *events, void *function, CK_FLAGS flags,
+                        CK_VOID_PTR pReserved)
+{
+	int process = process_number();
+	CK_SLOT_ID slot = 0;
+	uintptr_t words[] = {flags | CKF_DONT_BLOCK, (uintptr_t)&slot, (uintptr_t)pReserved};
+	events->asking = true;
+	lock_give(&events->lock);
+
+	struct ticket ticket;
+	uint64_t began = now();
+	CK_RV rv = module_enter(view, &ticket, MODULE_POLL);
+	if (rv == CKR_OK) {
+		rv = module_call(view->module, function, COUNT(words), words,
+		                 false); /* REENTRANT: no lock held but `serialised` */
+		module_leave(view, &ticket);
+	}
+	uint64_t ended = now(), pause = (ended - began) * PAUSE_PER_COST;
+
+	lock_take(&events->lock);
+	if (process != process_number())
+		return rv; /* the module forked: in this child nobody asks */
+	events->asking = false;
+	if (rv == CKR_OK || rv == CKR_NO_EVENT)
+		events->answered = true;
+	if (rv == CKR_OK) {
+		note_inlock(events, slot);
+		pause = 0; /* there may be more */
+	} else if (pause < PAUSE) {
+		pause = PAUSE;
+	} else if (pause > LONGEST_PAUSE) {
+		pause = LONGEST_PAUSE;
+	}
+	events->next = ended + pause;
+	bell_ring(&events->changed); /* those who wait for this answer, or to ask themselves */
+	return rv;
+}
+
+/* Until nobody is asking, or patience ends: then false. */
+static bool quiet_inlock(struct events *events)
+{
+	uint64_t end = now() + PATIENCE;
+	for (uint64_t t = now(); events->asking && t < end; t = now())
+		bell_wait(&events->changed, &events->lock, end - t);
+	return !events->asking;
+}
+
+static CK_RV look_inlock(struct view *view, struct events *events, void *function, CK_FLAGS flags,
+                         CK_SLOT_ID_PTR pSlot, CK_VOID_PTR pReserved)
+{
+	bool quiet = quiet_inlock(events);
+	if (fetch_inlock(events, own_inlock(view), pSlot))
+		return CKR_OK;
+	if (!quiet)
+		return CKR_NO_EVENT;
+	CK_RV rv = ask_inlock(view, events, function, flags, pReserved);
+	if (rv == CKR_OK && !fetch_inlock(events, own_inlock(view), pSlot))
+		rv = CKR_NO_EVENT;
+	return rv;
+}
+
+static CK_RV wait_inlock(struct view *view, struct events *events, void *function, CK_FLAGS flags,
+                         CK_SLOT_ID_PTR pSlot, CK_VOID_PTR pReserved)
+{
+	int process = process_number();
+	unsigned long epoch = own_inlock(view)->epoch;
+	bool asked = false; /* the first answer is as it would be without waiting */
+	for (;;) {
+		if (process != process_number() || own_inlock(view)->epoch != epoch)
+			return CKR_CRYPTOKI_NOT_INITIALIZED;
+		if (fetch_inlock(events, own_inlock(view), pSlot))
+			return CKR_OK;
+		uint64_t t = now();
+		if (!events->asking && (!asked || t >= events->next)) {
+			CK_RV rv = ask_inlock(view, events, function, flags, pReserved);
+			if (own_inlock(view)->epoch != epoch)
+				return CKR_CRYPTOKI_NOT_INITIALIZED;
+			if (rv != CKR_OK && rv != CKR_NO_EVENT)
+				return rv;
+			asked = true;
+			continue;
+		}
+		uint64_t pause = events->next > t && !events->asking ? events->next - t : PAUSE;
+		bell_wait(&events->changed, &events->lock, pause);
+		lock_give(&events->lock);
+		pthread_testcancel(); /* as in a module that blocks; nothing is held */
+		lock_take(&events->lock);
+	}
+}
+
+CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS flags, CK_SLOT_ID_PTR pSlot,
+                          CK_VOID_PTR pReserved)
+{
+	struct events *events = events_of(view);
+	bool blocks = !(flags & CKF_DONT_BLOCK);
+	lock_take(&events->lock);
+	CK_RV rv = blocks ? wait_inlock(view, events, function, flags, pSlot, pReserved)
+	                  : look_inlock(view, events, function, flags, pSlot, pReserved);
+	lock_give(&events->lock);
+	return rv;
+}
+
+void wait_joined(struct view *view, void *function)
+{
+	struct events *events = events_of(view);
+	lock_take(&events->lock);
+	struct view_events *own = own_inlock(view);
+	for (int i = 0; i < BACKLOG && events->answered; i++)
+		if (!quiet_inlock(events) || ask_inlock(view, events, function, 0, NULL) != CKR_OK)
+			break;
+	struct reader *r, *next;
+	DL_FOREACH_SAFE (own->readers, r, next) {
+		DL_DELETE(own->readers, r);
+		free(r);
+	}
+	own->seen = events->newest;
+	lock_give(&events->lock);
+}
+
+void wait_finalised(struct view *view)
+{
+	struct events *events = events_of(view);
+	lock_take(&events->lock);
+	own_inlock(view)->epoch++;
+	bell_ring(&events->changed);
+	lock_give(&events->lock);
+}
