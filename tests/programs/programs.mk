@@ -4,13 +4,19 @@
 #   PROGRAMS   all that is built here
 #   programs   builds it
 
-PROGRAMS := $(addprefix $(B)/programs/,nss-gnutls two-plugins race exit-call plugin-a.so plugin-b.so)
+PROGRAMS := $(addprefix $(B)/programs/,nss-gnutls two-plugins race exit-call wait-answers nss-wait event-watch plugin-a.so plugin-b.so)
 
 .PHONY: programs
 programs: $(PROGRAMS)
 
 $(B)/programs/nss-gnutls: PROGRAM_FLAGS = $$(pkg-config --cflags nss gnutls)
 $(B)/programs/nss-gnutls: PROGRAM_LIBS = $$(pkg-config --libs nss gnutls)
+$(B)/programs/event-watch: PROGRAM_LIBS = -pthread
+$(B)/programs/event-watch: PROGRAM_FLAGS = -D_GNU_SOURCE -iquote tests/consumers
+$(B)/programs/wait-answers: PROGRAM_LIBS = -pthread
+$(B)/programs/wait-answers: PROGRAM_FLAGS = -D_GNU_SOURCE
+$(B)/programs/nss-wait: PROGRAM_FLAGS = -D_GNU_SOURCE $$(pkg-config --cflags nss)
+$(B)/programs/nss-wait: PROGRAM_LIBS = $$(pkg-config --libs nss) -pthread
 $(B)/programs/race: PROGRAM_LIBS = -pthread
 $(B)/programs/exit-call: PROGRAM_LIBS = -pthread
 

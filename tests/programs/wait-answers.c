@@ -65,7 +65,8 @@ int main(int argc, char **argv)
 	end.tv_sec += 2;
 	if (pthread_create(&thread, NULL, block, &answer))
 		return 1;
-	puts(pthread_timedjoin_np(thread, NULL, &end) ? "blocking: blocks" : (printf("blocking: "), rv_name(answer)));
+	puts(pthread_timedjoin_np(thread, NULL, &end) ? "blocking: blocks"
+	                                              : (printf("blocking: "), rv_name(answer)));
 	fflush(stdout);
 	_exit(0);
 }

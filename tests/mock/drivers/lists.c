@@ -338,7 +338,8 @@ static void check_list(struct user *a, const void *list, enum mock_list expected
 		EQUAL(call.list, expected);
 		EQUAL(call.function, n);
 		for (int i = 0; i < call.count; i++)
-			if (call.words[i] != (words[i] & 0xff)) /* a CK_BBOOL */
+			if (call.words[i] != (words[i] & 0xff) &&      /* a CK_BBOOL */
+			    !(n == MOCK_C_WaitForSlotEvent && i == 1)) /* the shim's own */
 				equal(__FILE__, __LINE__, function_names[n], (long)call.words[i],
 				      (long)words[i]);
 	}
