@@ -9,8 +9,9 @@
                  and 35964
     --pin        6 to 8 digits
     --tries      how many wrong PINs in a row block the card
-    --log        a line for each command: its header, the length of its data,
-                 the status; never the data, where the PIN is
+    --log        a line for each command: its header, how many bytes follow it,
+                 the status; never the bytes, where the PIN is. A login is
+                 `00 20 00 80 (9 bytes)`, a signature ends in `00 87 07 9a`
 
     SIGUSR1      takes the card out of the reader
     SIGUSR2      puts it in again
