@@ -5,12 +5,14 @@
  * Nothing here holds a lock across a call into the module, except, for a
  * module that cannot lock, the one that lets one call in at a time.
  */
+#include <pthread.h>
 #include <stdio.h>
 
 #include "gate.h"
 #include "handles.h"
 #include "journal.h"
 #include "lists.h"
+#include "login.h"
 #include "process.h"
 #include "wait.h"
 
@@ -66,11 +68,17 @@ static CK_RV on_C_Initialize(struct call *call)
 	return rv;
 }
 
+static bool is_held(const struct call *call);
+static void leave_token(struct call *call, CK_SLOT_ID slot);
+
 static CK_RV on_C_Finalize(struct call *call)
 {
 	CK_RV rv = module_finalise(call->view, (CK_VOID_PTR)call->word[0]);
 	if (rv == CKR_OK)
 		wait_finalised(call->view);
+	CK_SLOT_ID slot;
+	while (rv == CKR_OK && is_held(call) && !module_counts(call->view) && login_slot(call->view, &slot))
+		leave_token(call, slot);
 	journal_call(call->view, call->function, rv,
 	             rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL);
 	return rv;
@@ -128,6 +136,8 @@ static CK_RV on_C_CloseSession(struct call *call)
 		rv = real_call(call);
 		if (!is_closed(rv))
 			handles_put_back(call->module, &session);
+		else if (is_held(call) && session.owner)
+			leave_token(call, session.slot);
 	}
 	module_leave(call->view, &ticket);
 	return rv;
@@ -172,24 +182,113 @@ static CK_RV on_C_CloseAllSessions(struct call *call)
 	CK_RV rv = module_enter(call->view, &ticket, MODULE_CALL);
 	if (rv != CKR_OK)
 		return rv;
+	CK_SLOT_ID slot = call->word[0];
 	rv = close_all(call);
+	if (is_held(call))
+		leave_token(call, slot);
 	module_leave(call->view, &ticket);
 	return rv;
 }
 
-/* C_Login, C_LoginUser, C_Logout: the standard's, per process and token; only told. */
-static CK_RV on_login(struct call *call)
+/* ---- login and logout (contract D2) */
+
+static bool is_held(const struct call *call)
+{
+	return call->module->settings.logout == LOGOUT_HELD;
+}
+
+/* What somebody wished for while others needed the token. By any session there; there may be none left. */
+static void log_out_at_last(struct call *call, CK_SLOT_ID slot)
+{
+	struct ticket ticket;
+	CK_SESSION_HANDLE session;
+	if (!handles_any(call->module, NULL, slot, &session) ||
+	    module_enter(call->module->shared, &ticket, MODULE_CALL) != CKR_OK)
+		return;
+	uintptr_t word = session;
+	CK_RV rv = module_call(call->module, lists_target(call->list, CALL_C_Logout), 1, &word, false);
+	module_leave(call->module->shared, &ticket);
+	journal_module(call->module, "C_Logout", "held until now: %s",
+	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+	if (rv == CKR_OK)
+		login_all_out(call->module, slot);
+}
+
+/* The view has closed a session there, or finalised: does it still need the token? */
+static void leave_token(struct call *call, CK_SLOT_ID slot)
+{
+	CK_SESSION_HANDLE session;
+	if (handles_any(call->module, call->view, slot, &session))
+		return;
+	bool begun = login_begin(call->module);
+	if (login_leave(call->view, slot))
+		log_out_at_last(call, slot);
+	if (begun)
+		login_end(call->module);
+}
+
+static CK_RV held_login(struct call *call, CK_SLOT_ID slot)
 {
 	CK_RV rv = plain(call);
+	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
+		login_in(call->view, slot);
+	return rv;
+}
+
+static CK_RV held_logout(struct call *call, CK_SLOT_ID slot)
+{
+	struct ticket ticket;
+	bool was_in;
+	CK_RV rv = module_enter(call->view, &ticket, MODULE_CALL);
+	if (rv != CKR_OK)
+		return rv;
+	bool needed = login_out(call->view, slot, &was_in);
+	module_leave(call->view, &ticket);
+	if (needed)
+		return was_in ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
+	rv = plain(call);
+	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
+		login_all_out(call->module, slot);
+	return rv;
+}
+
+/*
+ * One login or logout of a module at a time: others wait for this thread, which
+ * must not be cancelled meanwhile.
+ */
+static CK_RV held(struct call *call)
+{
+	CK_SLOT_ID slot;
+	int cancel;
+	bool logs_out = call->function == CALL_C_Logout;
+	if ((!logs_out && call->word[1] == CKU_CONTEXT_SPECIFIC) ||
+	    !handles_slot(call->module, call->word[0], &slot))
+		return plain(call);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	bool begun = login_begin(call->module);
+	CK_RV rv = logs_out ? held_logout(call, slot) : held_login(call, slot);
+	if (begun)
+		login_end(call->module);
+	pthread_setcancelstate(cancel, NULL);
+	return rv;
+}
+
+/* C_Login, C_LoginUser, C_Logout: the standard's, per process and token, unless logout = held. */
+static CK_RV on_login(struct call *call)
+{
+	CK_SESSION_HANDLE session = call->word[0];
+	CK_RV rv = is_held(call) ? held(call) : plain(call);
 	char detail[64];
 	if (call->function == CALL_C_Logout)
-		snprintf(detail, sizeof detail, "session=%lu", (unsigned long)call->word[0]);
+		snprintf(detail, sizeof detail, "session=%lu", (unsigned long)session);
 	else
-		snprintf(detail, sizeof detail, "session=%lu user=%lu", (unsigned long)call->word[0],
+		snprintf(detail, sizeof detail, "session=%lu user=%lu", (unsigned long)session,
 		         (unsigned long)call->word[1]);
 	journal_call(call->view, call->function, rv, detail);
 	return rv;
 }
+
+/* ---- slot events */
 
 /* As it is: what the standard forbids to ask, and a module that answers at once. */
 static CK_RV forward_wait(struct call *call)

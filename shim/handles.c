@@ -147,6 +147,29 @@ bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HAN
 	return good;
 }
 
+bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot)
+{
+	lock_take(&module->life->sessions);
+	const struct session *s = find_inlock(module->sessions, shown);
+	if (s)
+		*slot = s->slot;
+	lock_give(&module->life->sessions);
+	return s;
+}
+
+bool handles_any(struct module *module, struct view *view, CK_SLOT_ID slot, CK_SESSION_HANDLE *real)
+{
+	const struct session *s;
+	bool found = false;
+	lock_take(&module->life->sessions);
+	for (s = module->sessions; s && !found; s = s->hh.next) {
+		found = s->slot == slot && (!view || s->owner == view);
+		*real = s->real;
+	}
+	lock_give(&module->life->sessions);
+	return found;
+}
+
 static void describe(struct taken_session *taken, const struct session *s)
 {
 	*taken = (struct taken_session){

@@ -44,6 +44,12 @@ bool handles_translated(const struct module *module);
 /* The module's number of a session; false: it is stale. */
 bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real);
 
+/* The slot that a session is on; false: not one that is known. */
+bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot);
+
+/* A session on that slot, of the view or (NULL) of any, as the module knows it; false: there is none. */
+bool handles_any(struct module *module, struct view *view, CK_SLOT_ID slot, CK_SESSION_HANDLE *real);
+
 /* The session is about to be closed: forgets it. False: its number is stale. */
 bool handles_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken);
 

@@ -52,6 +52,7 @@
 #include "handles.h"
 #include "journal.h"
 #include "lists.h"
+#include "login.h"
 #include "module.h"
 #include "view.h"
 
@@ -504,8 +505,10 @@ static CK_RV bring_up_inlock(struct module *m)
 			now->nested = 0;
 		}
 	}
-	if (rv == CKR_OK && inherited && !life->foreign)
+	if (rv == CKR_OK && inherited && !life->foreign) {
+		login_forget(m);
 		handles_make_stale(m); /* a new life: the parent's sessions are not in it (F4) */
+	}
 	if (rv == CKR_OK)
 		CHANGE(m->was_up, true);
 	end_inlock(life, rv == CKR_OK ? LIFE_UP : LIFE_DOWN);
@@ -771,6 +774,7 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	adopt_inlock(m);
 	if (rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
 		handles_forget_all(m);
+		login_forget(m);
 		*hold = atomic_exchange(&m->hold, NULL);
 		end_inlock(life, LIFE_DOWN);
 	} else {

@@ -13,6 +13,7 @@
 struct view;
 struct list;
 struct session;
+struct login;
 
 /*
  * What the module is given in C_Initialize: ours, and never freed, since some
@@ -59,6 +60,8 @@ struct module {
 	bool some_unknown;            /* the parent had sessions that could not be read */
 	bool all_stale;               /* every number is that was not given out here */
 	_Atomic(bool) translated, sessions_torn;
+
+	_Atomic(struct login *) logins; /* login.c */
 };
 
 /*

@@ -50,6 +50,9 @@ struct life {
 	struct lock serialised;              /* calls into a module that cannot lock */
 	_Atomic(uintptr_t) serialised_owner; /* a thread; 0: nobody */
 	unsigned serialised_depth;
+	struct lock logins; /* login.c */
+	struct bell login_changed;
+	uintptr_t login_owner; /* a thread; 0: nobody */
 };
 
 /* A view's state in this process; under life.lock of its module. */

@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# Who is logged in, who logs out, and who is still inside when all finalise.
+
+# shellcheck disable=SC2030,SC2031 # each test, with its settings, is a shell of its own
+
+load helper
+
+drive() {
+	run with_shim "$BUILD/mock/drivers/$1" "$2"
+}
+
+held() {
+	export P11SHIM_LOGOUT=held
+	drive logins "$1"
+	assert_success
+}
+
+@test "contract D2: by default one login for the process, as the standard says" {
+	drive logins D2-shared
+	assert_success
+}
+
+@test "contract D2: held, a logout waits for the other who logged in, and the module judges each PIN" {
+	held D2-held
+}
+
+@test "contract D2: held, until the other finalises or closes its last session" {
+	held D2-held-leaves
+}
+
+@test "contract D2: held, nobody is logged out whom nobody wished out, nor on another token" {
+	held D2-held-not-wished
+}
+
+@test "contract D2: held, three consumers in threads" {
+	held D2-held-threads
+}
+
+@test "contract D2 F2: held, a child that is initialised anew holds nothing" {
+	held D2-held-child
+}
+
+@test "contract D2: held, on SoftHSM" {
+	need_token
+	export MODULE=$SOFTHSM2_MODULE
+	held D2-held-really
+}
+
+@test "contract C2: drain = yes waits for calls that are in the module at the last finalise" {
+	export P11SHIM_DRAIN=yes
+	drive drain C2-drain
+	assert_success
+}
+
+@test "contract C2 I4: ... for ten seconds at most, and says so" {
+	export P11SHIM_DRAIN=yes P11SHIM_LOG=$BATS_TEST_TMPDIR/log
+	drive drain C2-drain-bounded
+	assert_output --partial "C_Finalize while 1 calls are inside"
+	grep -q 'finding calls in flight: 1 did not come back' "$P11SHIM_LOG"
+}
+
+@test "contract I4: a call in flight during the last finalise is told of" {
+	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log
+	drive drain I4-call-in-flight
+	assert_output --partial "C_Finalize while 1 calls are inside"
+	grep -q 'finding calls in flight: 1 when consumer-1.so finalised last' "$P11SHIM_LOG"
+}
