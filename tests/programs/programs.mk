@@ -5,6 +5,7 @@
 #   programs   builds it
 
 PROGRAMS := $(addprefix $(B)/programs/,nss-gnutls two-plugins race exit-call wait-answers nss-wait event-watch plugin-a.so plugin-b.so)
+PROGRAMS += $(B)/programs/every-function
 
 .PHONY: programs
 programs: $(PROGRAMS)
@@ -19,6 +20,7 @@ $(B)/programs/nss-wait: PROGRAM_FLAGS = -D_GNU_SOURCE $$(pkg-config --cflags nss
 $(B)/programs/nss-wait: PROGRAM_LIBS = $$(pkg-config --libs nss) -pthread
 $(B)/programs/race: PROGRAM_LIBS = -pthread
 $(B)/programs/exit-call: PROGRAM_LIBS = -pthread
+$(B)/programs/every-function: PROGRAM_FLAGS = -D_GNU_SOURCE -iquote tests/mock
 
 $(B)/programs/%.so: tests/programs/plugin.c tests/programs/programs.mk
 	@mkdir -p $(@D)
