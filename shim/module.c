@@ -322,7 +322,11 @@ static void begin_inlock(struct life *life, bool initialising)
 	life->state = LIFE_BUSY;
 	life->initialising = initialising;
 	life->owner = thread_self();
-	life->attempt += initialising;
+	if (initialising) {
+		life->attempt++;
+		life->inside = 0; /* whoever never came back from the life before */
+		life->polling = 0;
+	}
 }
 
 static void end_inlock(struct life *life, unsigned state)
@@ -870,7 +874,10 @@ CK_RV module_enter(struct view *view, struct ticket *ticket, enum call_kind kind
 	if (borrows && view->finalised)
 		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* C4 */
 	if (rv == CKR_OK) {
-		*ticket = (struct ticket){.process = process_number(), .kind = kind, .reference = borrows};
+		*ticket = (struct ticket){.process = process_number(),
+		                          .kind = kind,
+		                          .reference = borrows,
+		                          .attempt = life->attempt};
 		arrive_inlock(life, ticket);
 		if (life->state == LIFE_UP && !borrows)
 			view_refresh_inlock(view);
@@ -889,8 +896,10 @@ void module_leave(struct view *view, const struct ticket *ticket)
 	if (ticket->process != process_number())
 		return; /* the module forked: in this child the call counts for nothing */
 	lock_take(&life->lock);
-	life->inside -= ticket->kind == MODULE_CALL; /* these match arrive_inlock() */
-	life->polling -= ticket->kind == MODULE_POLL;
+	if (ticket->attempt == life->attempt) { /* these match arrive_inlock() */
+		life->inside -= ticket->kind == MODULE_CALL;
+		life->polling -= ticket->kind == MODULE_POLL;
+	}
 	life->references -= ticket->reference;
 	if (life->state == LIFE_BUSY && !life->initialising)
 		bell_ring(&life->changed); /* see drain_inlock() */

@@ -110,6 +110,7 @@ struct ticket {
 	int process; /* 0: never entered */
 	enum call_kind kind;
 	bool reference;
+	unsigned long attempt; /* life of the module: a call that outlives it counts no more */
 };
 CK_RV module_enter(struct view *view, struct ticket *ticket, enum call_kind kind);
 void module_leave(struct view *view, const struct ticket *ticket);
