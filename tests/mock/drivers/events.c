@@ -279,6 +279,7 @@ static void exit_with_a_waiter(void)
 	a = user_that_waits(1);
 	IS(initialise(&a), CKR_OK);
 	begin(&w, &a, 0);
+	EQUAL(pthread_detach(w.thread), 0);
 	EVENTUALLY(a.mock.get("waits_polling") > 0);
 	exit(0);
 }
