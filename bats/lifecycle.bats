@@ -265,6 +265,14 @@ drive() {
 	drive sessions D1-three-crowds
 }
 
+@test "contract D1: the same, and numbers come again at once" {
+	drive sessions D1-three-crowds-numbers-again
+}
+
+@test "contract D1: the same, and the token drops sessions by itself" {
+	drive sessions D1-three-crowds-token-drops
+}
+
 @test "contract D1: sessions of a view that only borrows" {
 	drive sessions D1-borrowers-sessions
 }

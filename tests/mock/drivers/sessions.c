@@ -187,6 +187,151 @@ static void three_crowds(void)
 	EQUAL(keeper.mock.get("finalise_done"), 1);
 }
 
+/* ---- the same where numbers come again: is it still the same session? */
+
+enum { CROWD = 3, EACH = 50, LOST = EACH / 5 };
+
+/*
+ * A session that bears a mark: a signature begun in it over a text that no other
+ * session ever has. Somebody else's under the same number could not end it.
+ */
+struct marked {
+	CK_SESSION_HANDLE session;
+	CK_SLOT_ID slot;
+	unsigned long mark;
+};
+
+struct marker {
+	struct user user;
+	pthread_barrier_t *barrier;
+	int rounds;
+	unsigned long next_mark;
+	CK_SESSION_HANDLE highest;
+	struct marked sessions[EACH];
+};
+
+static struct marker markers[CROWD], keeper;
+
+static void open_marked(struct marker *m, int i)
+{
+	CK_MECHANISM mechanism = {CKM_RSA_PKCS, NULL, 0};
+	struct marked *s = &m->sessions[i];
+	CK_FUNCTION_LIST *list = m->user.list;
+
+	*s = (struct marked){.slot = (CK_SLOT_ID)i % 2, .mark = m->next_mark++};
+	s->session = open_on(&m->user, s->slot);
+	if (s->session > m->highest)
+		m->highest = s->session;
+	IS(list->C_SignInit(s->session, &mechanism, MOCK_KEY(s->slot)), CKR_OK);
+	IS(list->C_SignUpdate(s->session, (CK_BYTE *)&s->mark, sizeof s->mark), CKR_OK);
+}
+
+static void is_the_same(struct marker *m, int i)
+{
+	struct marked *s = &m->sessions[i];
+	CK_BYTE signature[MOCK_SIGNATURE_SIZE], right[MOCK_SIGNATURE_SIZE];
+	CK_ULONG size = sizeof signature;
+
+	IS(m->user.list->C_SignFinal(s->session, signature, &size), CKR_OK);
+	mock_signature(s->slot, &s->mark, sizeof s->mark, right);
+	EQUAL(memcmp(signature, right, sizeof right), 0);
+}
+
+/* Closes some, then all its own on slot 0; the others on slot 1 are there still, and go with C_Finalize. */
+static void leave_marked(struct marker *m)
+{
+	for (int i = 1; i < EACH; i += EACH / LOST)
+		IS(m->user.list->C_CloseSession(m->sessions[i].session), CKR_OK);
+	IS(m->user.list->C_CloseAllSessions(0), CKR_OK);
+	for (int i = 1; i < EACH; i += 2)
+		if (i % (EACH / LOST) != 1)
+			is_the_same(m, i);
+	IS(finalise(&m->user), CKR_OK);
+}
+
+static void *open_and_leave(void *argument)
+{
+	struct marker *m = argument;
+
+	for (int round = 0; round < m->rounds; round++) {
+		IS(initialise(&m->user), CKR_OK);
+		for (int i = 0; i < EACH; i++)
+			open_marked(m, i);
+		leave_marked(m);
+	}
+	return NULL;
+}
+
+/*
+ * The same, and between opening and leaving the token drops every fifth session;
+ * as many are opened again, all consumers at once, under whatever numbers. One
+ * thread is the token, while the others wait.
+ */
+static void *open_lose_and_leave(void *argument)
+{
+	struct marker *m = argument;
+
+	for (int round = 0; round < m->rounds; round++) {
+		IS(initialise(&m->user), CKR_OK);
+		for (int i = 0; i < EACH; i++)
+			open_marked(m, i);
+		if (pthread_barrier_wait(m->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+			for (struct marker *of = markers; of < markers + CROWD; of++)
+				for (int i = 0; i < EACH; i += EACH / LOST)
+					m->user.mock.set("drop_session", (long)of->sessions[i].session);
+		pthread_barrier_wait(m->barrier);
+		for (int i = 0; i < EACH; i += EACH / LOST)
+			open_marked(m, i);
+		pthread_barrier_wait(m->barrier);
+		leave_marked(m);
+		pthread_barrier_wait(m->barrier);
+	}
+	return NULL;
+}
+
+/* The keeper's own 50 stay open all the time, and logged in, which all need to sign. */
+static void crowds(void *(*run)(void *), int rounds)
+{
+	pthread_barrier_t barrier;
+	pthread_t threads[CROWD];
+
+	setenv("MOCK_OPTIONS", "reuse=1", 1);
+	keeper = (struct marker){.user = user_of(4, MOCK)};
+	IS(initialise(&keeper.user), CKR_OK);
+	login(&keeper.user, open_on(&keeper.user, 0));
+	login(&keeper.user, open_on(&keeper.user, 1));
+	for (int i = 0; i < EACH; i++)
+		open_marked(&keeper, i);
+	pthread_barrier_init(&barrier, NULL, CROWD);
+	for (int i = 0; i < CROWD; i++)
+		markers[i] = (struct marker){.user = user_of(1 + i, MOCK),
+		                             .barrier = &barrier,
+		                             .rounds = rounds,
+		                             .next_mark = (i + 1UL) << 24};
+	for (int i = 0; i < CROWD; i++)
+		threads[i] = start(run, &markers[i]);
+	for (int i = 0; i < CROWD; i++) {
+		pthread_join(threads[i], NULL);
+		TRUE(markers[i].highest < 10 * EACH); /* numbers did come again */
+	}
+	for (int i = 0; i < EACH; i++)
+		is_the_same(&keeper, i);
+	EQUAL(keeper.user.mock.get("sessions"), EACH + 2);
+	EQUAL(keeper.user.mock.get("opened") - keeper.user.mock.get("closed"), EACH + 2);
+	EQUAL(keeper.user.mock.get("initialise_done"), 1);
+	IS(finalise(&keeper.user), CKR_OK);
+}
+
+static void three_crowds_one_set_of_numbers(void)
+{
+	crowds(open_and_leave, 500);
+}
+
+static void three_crowds_and_a_token_that_drops(void)
+{
+	crowds(open_lose_and_leave, 500);
+}
+
 /* A view that only borrows has sessions of its own too. */
 static void borrowers_sessions(void)
 {
@@ -237,6 +382,8 @@ int main(int argc, char **argv)
 	        {"D1-number-given-again", number_given_again},
 	        {"D1-dropped-by-the-token", dropped_by_the_token},
 	        {"D1-three-crowds", three_crowds},
+	        {"D1-three-crowds-numbers-again", three_crowds_one_set_of_numbers},
+	        {"D1-three-crowds-token-drops", three_crowds_and_a_token_that_drops},
 	        {"D1-borrowers-sessions", borrowers_sessions},
 	        {"D2-login-is-shared", login_is_shared},
 	        {NULL, NULL},
