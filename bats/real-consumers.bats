@@ -103,6 +103,14 @@ meet() {
 	done
 }
 
+# ---- Three consumers on SoftHSM, each with a thread and 50 sessions
+
+@test "contract D1: C_CloseAllSessions and the last C_Finalize take nobody else's sessions" {
+	run with_shim "$PROGRAMS/crowds" --rounds 12
+	assert_success
+	assert_output "12 rounds: ok"
+}
+
 # ---- Four threads at once
 
 # race RUNS OPTIONS: every thread of every run is answered CKR_OK.

@@ -2,6 +2,9 @@
  * plugin: one plugin of two-plugins, compiled twice (plugin-a.so and
  * plugin-b.so): a library that uses a PKCS #11 module all by itself and does
  * what the standard tells an application to do.
+ *
+ * With PLUGIN_CALLBACKS defined as flags, it offers mutex functions of its own
+ * along with these flags (plugin-callbacks.so, plugin-either.so).
  */
 #include "plugin.h"
 #include "token.h"
@@ -10,9 +13,39 @@
 static void *module;
 static struct token token;
 
+#ifdef PLUGIN_CALLBACKS
+#include <pthread.h>
+
+static CK_RV create_mutex(CK_VOID_PTR_PTR mutex)
+{
+	*mutex = calloc(1, sizeof(pthread_mutex_t));
+	return *mutex ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+static CK_RV destroy_mutex(CK_VOID_PTR mutex)
+{
+	free(mutex);
+	return CKR_OK;
+}
+
+static CK_RV lock_mutex(CK_VOID_PTR mutex)
+{
+	return pthread_mutex_lock(mutex) ? CKR_MUTEX_BAD : CKR_OK;
+}
+
+static CK_RV unlock_mutex(CK_VOID_PTR mutex)
+{
+	return pthread_mutex_unlock(mutex) ? CKR_MUTEX_NOT_LOCKED : CKR_OK;
+}
+
+static CK_C_INITIALIZE_ARGS arguments = {create_mutex, destroy_mutex,    lock_mutex,
+                                         unlock_mutex, PLUGIN_CALLBACKS, NULL};
+#else
+static CK_C_INITIALIZE_ARGS arguments = {.flags = CKF_OS_LOCKING_OK};
+#endif
+
 static CK_RV plugin_start(const char *module_path, int strict)
 {
-	CK_C_INITIALIZE_ARGS arguments = {.flags = CKF_OS_LOCKING_OK};
 	CK_RV (*get_function_list)(CK_FUNCTION_LIST **);
 	CK_FUNCTION_LIST *list;
 	CK_RV rv;

@@ -6,9 +6,15 @@
 
 PROGRAMS := $(addprefix $(B)/programs/,nss-gnutls two-plugins race exit-call wait-answers nss-wait event-watch plugin-a.so plugin-b.so)
 PROGRAMS += $(B)/programs/every-function
+PROGRAMS += $(addprefix $(B)/programs/,arguments crowds plugin-callbacks.so plugin-either.so)
 
 .PHONY: programs
 programs: $(PROGRAMS)
+
+$(B)/programs/arguments $(B)/programs/crowds: PROGRAM_FLAGS = -D_GNU_SOURCE -iquote tests/consumers
+$(B)/programs/arguments $(B)/programs/crowds: PROGRAM_LIBS = -pthread
+$(B)/programs/plugin-callbacks.so: PLUGIN_FLAGS = -DPLUGIN_CALLBACKS=0
+$(B)/programs/plugin-either.so: PLUGIN_FLAGS = -DPLUGIN_CALLBACKS=CKF_OS_LOCKING_OK
 
 $(B)/programs/nss-gnutls: PROGRAM_FLAGS = $$(pkg-config --cflags nss gnutls)
 $(B)/programs/nss-gnutls: PROGRAM_LIBS = $$(pkg-config --libs nss gnutls)
@@ -24,7 +30,7 @@ $(B)/programs/every-function: PROGRAM_FLAGS = -D_GNU_SOURCE -iquote tests/mock
 
 $(B)/programs/%.so: tests/programs/plugin.c tests/programs/programs.mk
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -std=gnu11 -Wall -Wextra -iquote shim -fPIC -shared -MMD -MP $(LDFLAGS) $< -o $@ -ldl
+	$(CC) $(CFLAGS) -std=gnu11 -Wall -Wextra -iquote shim -fPIC -shared -MMD -MP $(PLUGIN_FLAGS) $(LDFLAGS) $< -o $@ -ldl
 
 $(B)/programs/%: tests/programs/%.c tests/programs/programs.mk
 	@mkdir -p $(@D)
