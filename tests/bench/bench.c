@@ -55,6 +55,7 @@ enum {
 	BATCH_NS = 30 * 1000,         /* a batch is long against the clock, short against the scheduler */
 	BUDGET_NS = 12 * 1000 * 1000, /* for one operation on one subject in one process */
 	FORK_BUDGET_NS = 60 * 1000 * 1000,
+	MAX_OTHERS = 10000, /* open sessions */
 };
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -99,7 +100,9 @@ struct subject {
 	const char *name;
 	void *module;           /* handle for lookups */
 	CK_FUNCTION_LIST *list; /* NULL where there is only the process to measure */
+	CK_SLOT_ID slot;
 	CK_SESSION_HANDLE session;
+	struct others *others; /* open sessions besides; set by start() */
 };
 
 static CK_C_INITIALIZE_ARGS os_locking = {.flags = CKF_OS_LOCKING_OK};
@@ -236,6 +239,14 @@ static unsigned open_shim(const char *module, struct subject *subjects)
 	return count;
 }
 
+/* A module that cannot lock: the shim lets one call in at a time. */
+static unsigned open_serialised(const char *module, struct subject *subjects)
+{
+	open_shim(module, subjects);
+	subjects[0].name = "serialised";
+	return 1;
+}
+
 static unsigned open_managed(const char *module, struct subject *subjects)
 {
 	void *library = dlopen("libp11-kit.so.0", RTLD_NOW | RTLD_LOCAL);
@@ -318,13 +329,17 @@ static const struct host {
 	enum { NO_PRELOAD, EMPTY_LIBRARY, SHIM_LIBRARY } preload;
 	char *setting;
 } hosts[] = {
-        {"plain", open_plain, NO_PRELOAD, NULL}, {"empty", open_empty, EMPTY_LIBRARY, NULL},
-        {"shim", open_shim, SHIM_LIBRARY, NULL}, {"managed", open_managed, NO_PRELOAD, NULL},
-        {"proxy", open_proxy, NO_PRELOAD, NULL}, {"spy", open_spy, NO_PRELOAD, NULL},
+        {"plain", open_plain, NO_PRELOAD, NULL},
+        {"empty", open_empty, EMPTY_LIBRARY, NULL},
+        {"shim", open_shim, SHIM_LIBRARY, NULL},
+        {"managed", open_managed, NO_PRELOAD, NULL},
+        {"proxy", open_proxy, NO_PRELOAD, NULL},
+        {"spy", open_spy, NO_PRELOAD, NULL},
+        {"serialised", open_serialised, SHIM_LIBRARY, "P11SHIM_SERIALIZE=yes"},
 };
 
 static const char *const columns[] = {"direct", "forwarder", "raw",   "shim", "shim-3.2",
-                                      "empty",  "managed",   "proxy", "spy"};
+                                      "empty",  "managed",   "proxy", "spy",  "serialised"};
 
 /* ---- what is repeated */
 
@@ -400,6 +415,16 @@ LOOP loop_nested(const struct subject *s, unsigned long calls)
 	REPEAT(calls, list->C_Initialize(&os_locking))
 }
 
+LOOP loop_open_close(const struct subject *s, unsigned long calls)
+{
+	CK_FUNCTION_LIST *list = s->list;
+	CK_SESSION_HANDLE session = 0;
+	CK_SLOT_ID slot = s->slot;
+
+	REPEAT(calls, (list->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session),
+	               list->C_CloseSession(session)))
+}
+
 LOOP loop_dlsym_default(const struct subject *s, unsigned long calls)
 {
 	(void)s;
@@ -433,7 +458,7 @@ LOOP loop_dlopen(const struct subject *s, unsigned long calls)
 
 struct operation {
 	const char *name;
-	enum { CALLS, THREADS, INITIALISE, LOOKUP, FORKS, GROUPS } group;
+	enum { CALLS, THREADS, SESSIONS, INITIALISE, LOOKUP, FORKS, GROUPS } group;
 	double (*time)(const struct operation *operation, const struct subject *subject, unsigned long calls);
 	void (*loop)(const struct subject *subject, unsigned long calls);
 };
@@ -492,6 +517,39 @@ static double time_nested(const struct operation *operation, const struct subjec
 	result = time_loop(operation, subject, calls);
 	finalise_all(subject, calls + 1);
 	return result;
+}
+
+/* Sessions that are only there. */
+struct others {
+	unsigned count;
+	CK_SESSION_HANDLE session[MAX_OTHERS];
+};
+
+/* False: the module has no room for so many. */
+static bool have_others(const struct subject *subject, unsigned count)
+{
+	struct others *others = subject->others;
+
+	for (; others->count < count; others->count++)
+		if (subject->list->C_OpenSession(subject->slot, CKF_SERIAL_SESSION, NULL, NULL,
+		                                 &others->session[others->count]) != CKR_OK)
+			return false;
+	while (others->count > count)
+		subject->list->C_CloseSession(others->session[--others->count]);
+	return true;
+}
+
+/* The others stay open for the next time. */
+static double time_beside_10(const struct operation *operation, const struct subject *subject,
+                             unsigned long calls)
+{
+	return have_others(subject, 10) ? time_loop(operation, subject, calls) : -1;
+}
+
+static double time_beside_10000(const struct operation *operation, const struct subject *subject,
+                                unsigned long calls)
+{
+	return have_others(subject, MAX_OTHERS) ? time_loop(operation, subject, calls) : -1;
 }
 
 /* Two threads on two processors that start together; the mean of both. */
@@ -708,6 +766,8 @@ static const struct operation operations[] = {
         {"C_SignUpdate(32)/2t", THREADS, time_threads, loop_sign_update},
         {"C_GetSlotList/2t", THREADS, time_threads, loop_slot_list},
         {"C_GenerateRandom(16)/2t", THREADS, time_threads, loop_generate_random},
+        {"open+close, 10 open", SESSIONS, time_beside_10, loop_open_close},
+        {"open+close, 10000 open", SESSIONS, time_beside_10000, loop_open_close},
         {"C_Initialize+C_Finalize", INITIALISE, time_loop, loop_initialise},
         {"nested C_Initialize", INITIALISE, time_nested, loop_nested},
         {"dlsym(DEFAULT,malloc)", LOOKUP, time_loop, loop_dlsym_default},
@@ -725,6 +785,7 @@ static const struct operation operations[] = {
 static const char *const titles[GROUPS] = {
         [CALLS] = "Calls",
         [THREADS] = "Calls, two threads at once",
+        [SESSIONS] = "Opening and closing a session while others are open",
         [INITIALISE] = "Initialising",
         [LOOKUP] = "Lookups",
         [FORKS] = "Fork",
@@ -741,7 +802,11 @@ static void start(struct subject *subject)
 	if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED)
 		fail("%s: C_Initialize: 0x%lx", subject->name, rv);
 	if (subject->list->C_GetSlotList(CK_TRUE, slots, &count) == CKR_OK && count > 0)
-		subject->list->C_OpenSession(slots[0], CKF_SERIAL_SESSION, NULL, NULL, &subject->session);
+		subject->slot = slots[0];
+	subject->list->C_OpenSession(subject->slot, CKF_SERIAL_SESSION, NULL, NULL, &subject->session);
+	subject->others = calloc(1, sizeof(*subject->others));
+	if (subject->others == NULL)
+		fail("no memory");
 }
 
 /* Doubles the batch until it is long enough. */
@@ -771,7 +836,7 @@ static void measure(const struct operation *operation, const struct subject *sub
 	for (unsigned i = 0; i < count; i++) {
 		double middle = median(samples[i], taken);
 
-		if (samples[i][0] >= 0 || operation->group != THREADS)
+		if (samples[i][0] >= 0 || (operation->group != THREADS && operation->group != SESSIONS))
 			printf("%s\t%s\t%.3f\t%.3f\n", subjects[i].name, operation->name, samples[i][0],
 			       middle);
 	}
@@ -804,6 +869,8 @@ static int run_host(const struct host *host, const char *module)
 		start(&subjects[i]);
 	measure_group(CALLS, subjects, count);
 	measure_group(THREADS, subjects, count);
+	/* Of the shim one list, since all share one view's sessions. */
+	measure_group(SESSIONS, subjects, host->open == open_shim && count > 2 ? 2 : 1);
 	return 0;
 }
 
@@ -833,9 +900,12 @@ static int count_calls(const char *host, const char *name, const char *operation
 
 	for (unsigned i = 0; i < count; i++)
 		if (strcmp(subjects[i].name, name) == 0) {
-			if (operation->group == CALLS)
+			if (operation->group == CALLS || operation->group == SESSIONS)
 				start(&subjects[i]);
-			operation->loop(&subjects[i], strtoul(calls, NULL, 10));
+			if (operation->group == SESSIONS)
+				operation->time(operation, &subjects[i], strtoul(calls, NULL, 10));
+			else
+				operation->loop(&subjects[i], strtoul(calls, NULL, 10));
 			return 0;
 		}
 	fail("host %s has no subject %s", host, name);
@@ -1006,11 +1076,10 @@ static void print_group(unsigned group)
 /* The direct counterpart of a subject: in its own process where there is one. */
 static const char *base_of(const char *subject, const struct operation *operation)
 {
-	bool calls = operation->group == CALLS || operation->group == THREADS;
+	bool calls = operation->group == CALLS || operation->group == THREADS || operation->group == SESSIONS;
+	bool through_shim = strncmp(subject, "shim", 4) == 0 || strcmp(subject, "serialised") == 0;
 
-	return calls && strncmp(subject, "shim", 4) == 0 && cell("raw", operation->name)->rounds > 0
-	               ? "raw"
-	               : "direct";
+	return calls && through_shim && cell("raw", operation->name)->rounds > 0 ? "raw" : "direct";
 }
 
 static void print_differences(const char *subject)
@@ -1043,6 +1112,8 @@ static void print_tables(unsigned rounds)
 		print_differences("shim");
 	if (in_group(CALLS, (size_t)column("shim-3.2")))
 		print_differences("shim-3.2");
+	if (in_group(CALLS, (size_t)column("serialised")))
+		print_differences("serialised");
 }
 
 static void print_json(unsigned rounds)
@@ -1102,6 +1173,12 @@ static double worst_scaling(void)
 	return (worst - 1) * 100;
 }
 
+/* What the shim adds to opening and closing a session. */
+static double open_close(const char *operation)
+{
+	return cell("shim", operation)->best - cell("raw", operation)->best;
+}
+
 static double middle(const char *subject, const char *operation)
 {
 	struct cell *c = cell(subject, operation);
@@ -1121,6 +1198,16 @@ static void print_figures(void)
 		printf("figure gate-3.2-ns %.2f\n", worst_difference(CALLS, "shim-3.2", "raw"));
 	if (cell("shim", "C_GetSessionInfo/2t")->rounds > 0)
 		printf("figure two-threads-percent %.1f\n", worst_scaling());
+	if (cell("serialised", "C_GetSessionInfo")->rounds > 0)
+		printf("figure serialised-ns %.2f\n", worst_difference(CALLS, "serialised", "raw"));
+	if (cell("serialised", "C_GetSessionInfo/2t")->rounds > 0)
+		printf("figure serialised-two-threads-ns %.2f\n",
+		       worst_difference(THREADS, "serialised", "raw"));
+	if (cell("shim", "open+close, 10000 open")->rounds > 0) {
+		printf("figure open-close-ns %.1f\n", open_close("open+close, 10 open"));
+		printf("figure sessions-10000-ratio %.2f\n",
+		       open_close("open+close, 10000 open") / open_close("open+close, 10 open"));
+	}
 	lookup = cell("shim", "dlsym(DEFAULT,malloc)")->best - cell("direct", "dlsym(DEFAULT,malloc)")->best;
 	other = cell("shim", "dlsym(libm,cos)")->best - cell("direct", "dlsym(libm,cos)")->best;
 	printf("figure dlsym-ns %.2f\n", lookup > other ? lookup : other);

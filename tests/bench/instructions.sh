@@ -94,6 +94,18 @@ for operation in 'dlsym(DEFAULT,malloc)' 'dlsym(libm,cos)' 'dlsym+C_GetFunctionL
 	printf '%-26s %9s %9s %9s %12s\n' "$operation" "$direct" "$empty" "$diverted" "$more"
 done
 
+echo
+echo "Instructions to open and close a session"
+printf '%-26s %9s %9s %12s\n' '' direct shim 'shim-direct'
+more=()
+for operation in 'open+close, 10 open' 'open+close, 10000 open'; do
+	direct=$(per_call '' plain direct "$operation")
+	diverted=$(per_call "$work/shim0.so" shim shim "$operation")
+	more+=("$(difference "$diverted" "$direct")")
+	printf '%-26s %9s %9s %12s\n' "$operation" "$direct" "$diverted" "${more[-1]}"
+done
+sessions=$(percent "${more[1]}" "${more[0]}")
+
 alone=$(instructions '' /bin/true)
 empty=$(instructions "$work/empty.so" /bin/true)
 with=$(instructions "$work/shim0.so" /bin/true)
@@ -110,6 +122,7 @@ what (c) adds against what (b) adds, as the stricter reading   $(percent $((with
 figure gate-instructions $gate
 figure gate-3.2-instructions $gate32
 figure dlsym-instructions $dlsym
+figure sessions-10000-instructions $sessions
 figure start-up-added-percent $(percent $((with - alone)) $((empty - alone)))
 figure start-up-whole-percent $(percent "$with" "$empty")
 END
