@@ -3,6 +3,8 @@
 # the mock, which knows what it was given (tests/mock/drivers/arguments.c; one
 # form and one refusal at a time are in lifecycle.bats), and on real modules
 # (tests/programs/arguments.c).
+#
+# Without the library all but the last fail, which says that it does no harm.
 
 load helper
 load servers
