@@ -104,8 +104,9 @@ unloaded() {
 	unloaded "$SOFTHSM2_MODULE"
 }
 
-@test "contract C8: the same on the mock" {
+@test "contract C8: the same on the mock, also if it refuses OS locking" {
 	TOKEN_LABEL=mock-0 unloaded "$BUILD/mock/mock.so"
+	MOCK_OPTIONS=refuse_os_locking=1 TOKEN_LABEL=mock-0 unloaded "$BUILD/mock/mock.so"
 }
 
 # ---- Every form of arguments, on modules that refuse some, or take parameters

@@ -54,6 +54,7 @@
 #include "lists.h"
 #include "login.h"
 #include "module.h"
+#include "mutex.h"
 #include "view.h"
 
 /*
@@ -401,35 +402,49 @@ static bool may_be_the_arguments(CK_RV rv)
 }
 
 /*
- * The real C_Initialize. First as is best for everybody: OS locking, whatever
- * the first consumer asked for, and no callbacks, which may live in a library
- * that is unloaded first. If the module refuses that, as the consumer wished.
- * If it cannot lock at all, without locking, and then the shim lets one call
- * in at a time.
+ * The ladder. First what is best for everybody: OS locking, whatever the first
+ * consumer asked for. If the module refuses that, mutexes of ours. Then as the
+ * consumer wished, but never with its own mutexes, which may live in a library
+ * that is unloaded first. If the module cannot lock at all, without; then the
+ * shim lets one call in at a time. A rung that does not differ from one before is
+ * left out. If all are refused, the answer is the one to what the consumer wished.
  */
-static CK_RV real_initialise(struct module *m, void *initialise, bool again_in_child)
+static CK_RV climb(struct module *m, void *initialise, const struct module_arguments *given)
 {
-	struct module_arguments given = m->given, none = {.null = true};
-	if (again_in_child && m->reserved_text)
-		given.args.pReserved = m->reserved_text;
-	struct module_arguments best = given;
-	CHANGE(m->serialise, m->settings.serialize == SERIALIZE_YES);
-	best.null = false;
-	best.args.CreateMutex = NULL;
-	best.args.DestroyMutex = NULL;
-	best.args.LockMutex = NULL;
-	best.args.UnlockMutex = NULL;
+	struct module_arguments best = *given, mutexes = *given, wished = *given, none = {.null = true};
+	memset(&best.args, 0, offsetof(CK_C_INITIALIZE_ARGS, flags));
+	best.null = mutexes.null = false;
 	best.args.flags |= CKF_OS_LOCKING_OK;
-	CK_RV rv = try(m, initialise, &best), refused = rv;
+	mutex_functions(&mutexes.args);
+	mutexes.args.flags &= ~(CK_FLAGS)CKF_OS_LOCKING_OK;
+	if (given->args.CreateMutex)
+		mutex_functions(&wished.args);
+	none.args.pReserved = given->args.pReserved;
+	none.null = !none.args.pReserved;
+
+	CK_RV rv = try(m, initialise, &best), first = rv;
 	if (!may_be_the_arguments(rv))
 		return rv;
-	if (!same_arguments(&best, &given))
-		rv = try(m, initialise, &given);
-	if (rv == CKR_CANT_LOCK && refused == CKR_CANT_LOCK && !given.null) {
-		none.args.pReserved = given.args.pReserved;
-		none.null = !none.args.pReserved;
-		rv = try(m, initialise, &none);
+	if (first == CKR_CANT_LOCK)
+		rv = try(m, initialise, &mutexes);
+	if (may_be_the_arguments(rv) && !same_arguments(&wished, &mutexes))
+		rv = same_arguments(&wished, &best) ? first : try(m, initialise, &wished);
+	if (rv == CKR_CANT_LOCK && first == CKR_CANT_LOCK && !given->null) {
+		CK_RV last = try(m, initialise, &none);
+		if (!may_be_the_arguments(last))
+			rv = last;
 	}
+	return rv;
+}
+
+/* The real C_Initialize. */
+static CK_RV real_initialise(struct module *m, void *initialise, bool again_in_child)
+{
+	struct module_arguments given = m->given;
+	if (again_in_child && m->reserved_text)
+		given.args.pReserved = m->reserved_text;
+	CHANGE(m->serialise, m->settings.serialize == SERIALIZE_YES);
+	CK_RV rv = climb(m, initialise, &given);
 	const CK_C_INITIALIZE_ARGS *taken = &m->arguments.args;
 	bool locks = !m->arguments.null && (taken->CreateMutex || taken->flags & CKF_OS_LOCKING_OK);
 	if (rv == CKR_OK && !locks && m->settings.serialize != SERIALIZE_NO) {

@@ -174,6 +174,7 @@ static void string_and_no_locking(void)
 
 	a.mock.set("need_reserved", 1);
 	a.mock.set("refuse_os_locking", 1);
+	a.mock.set("refuse_callbacks", 1);
 	a.mock.set("slow_call_us", 50);
 	IS(a.list->C_Initialize(&with), CKR_OK);
 	EQUAL(a.mock.get("locking"), MOCK_NO_LOCKING);
