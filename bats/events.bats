@@ -57,3 +57,19 @@ drive() {
 @test "contract D3 F1: a child waits for itself" {
 	drive D3-child
 }
+
+@test "contract D3: a consumer alone is told what happened between two lives" {
+	drive D3-alone-and-again
+}
+
+@test "contract D3 C4: who has finalised is told nothing, who borrows only what comes" {
+	drive D3-not-allowed
+}
+
+@test "contract D3: a waiter that is cancelled while it asks the module" {
+	drive D3-cancelled-in-the-module
+}
+
+@test "contract D3: a hundred threads wait" {
+	drive D3-many
+}

@@ -40,6 +40,14 @@ held() {
 	held D2-held-child
 }
 
+@test "contract D2 D1: held, with sessions that the token dropped or another closed" {
+	held D2-held-odd-sessions
+}
+
+@test "contract D2 D1: a session opened while its consumer finalises goes with it" {
+	held D2-held-opens-while-finalising
+}
+
 @test "contract D2: held, on SoftHSM" {
 	need_token
 	export MODULE=$SOFTHSM2_MODULE

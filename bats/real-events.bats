@@ -117,4 +117,5 @@ alike() {
 	alike p11-kit-trust.so
 	alike p11-kit-client.so
 	alike libnssckbi.so
+	PKCS11SPY=$SOFTHSM2_MODULE PKCS11SPY_OUTPUT=/dev/null alike pkcs11-spy.so
 }

@@ -29,7 +29,7 @@ struct call {
 static CK_RV real_call(struct call *call)
 {
 	return module_call(call->module, lists_target(call->list, call->function),
-	                   calls[call->function].parameters, call->word, false);
+	                   calls[call->function].parameters, call->word, MODULE_CALL);
 }
 
 /* After a fork: the number that the module knows the session by (F4). */
@@ -60,16 +60,16 @@ static CK_RV plain(struct call *call)
 
 static CK_RV on_C_Initialize(struct call *call)
 {
-	bool joins = !module_counts(call->view);
+	struct standing before = module_standing(call->view);
 	CK_RV rv = module_initialise(call->view, call->list, (CK_VOID_PTR)call->word[0]);
-	if (rv == CKR_OK && joins)
-		wait_joined(call->view, lists_target(call->list, CALL_C_WaitForSlotEvent));
+	if (rv == CKR_OK && !before.counts)
+		wait_joined(call->view, lists_target(call->list, CALL_C_WaitForSlotEvent), before.up);
 	journal_call(call->view, call->function, rv, NULL);
 	return rv;
 }
 
 static bool is_held(const struct call *call);
-static void leave_token(struct call *call, CK_SLOT_ID slot);
+static void leave_token(struct call *call, struct view *view, CK_SLOT_ID slot);
 
 static CK_RV on_C_Finalize(struct call *call)
 {
@@ -77,8 +77,9 @@ static CK_RV on_C_Finalize(struct call *call)
 	if (rv == CKR_OK)
 		wait_finalised(call->view);
 	CK_SLOT_ID slot;
-	while (rv == CKR_OK && is_held(call) && !module_counts(call->view) && login_slot(call->view, &slot))
-		leave_token(call, slot);
+	while (rv == CKR_OK && is_held(call) && module_standing(call->view).left &&
+	       login_slot(call->view, &slot))
+		leave_token(call, call->view, slot);
 	journal_call(call->view, call->function, rv,
 	             rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL);
 	return rv;
@@ -99,6 +100,19 @@ static CK_RV on_C_GetInterfaceList(struct call *call)
 	return lists_get_interface_list(call->list, call->caller, call->word);
 }
 
+/* The view finalised while it opened this one, which nobody else would close. */
+static CK_RV close_at_once(struct call *call, CK_SESSION_HANDLE shown)
+{
+	struct taken_session session;
+	struct call close = *call;
+	close.function = CALL_C_CloseSession;
+	if (handles_take(call->module, shown, &session)) {
+		close.word[0] = session.real;
+		real_call(&close);
+	}
+	return CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
 static CK_RV on_C_OpenSession(struct call *call)
 {
 	struct ticket ticket;
@@ -109,6 +123,8 @@ static CK_RV on_C_OpenSession(struct call *call)
 	rv = real_call(call);
 	if (rv == CKR_OK && phSession)
 		*phSession = handles_add(call->view, *phSession, call->word[0]);
+	if (rv == CKR_OK && phSession && module_standing(call->view).left)
+		rv = close_at_once(call, *phSession);
 	module_leave(call->view, &ticket);
 	return rv;
 }
@@ -137,7 +153,7 @@ static CK_RV on_C_CloseSession(struct call *call)
 		if (!is_closed(rv))
 			handles_put_back(call->module, &session);
 		else if (is_held(call) && session.owner)
-			leave_token(call, session.slot);
+			leave_token(call, session.owner, session.slot);
 	}
 	module_leave(call->view, &ticket);
 	return rv;
@@ -185,7 +201,7 @@ static CK_RV on_C_CloseAllSessions(struct call *call)
 	CK_SLOT_ID slot = call->word[0];
 	rv = close_all(call);
 	if (is_held(call))
-		leave_token(call, slot);
+		leave_token(call, call->view, slot);
 	module_leave(call->view, &ticket);
 	return rv;
 }
@@ -197,39 +213,69 @@ static bool is_held(const struct call *call)
 	return call->module->settings.logout == LOGOUT_HELD;
 }
 
-/* What somebody wished for while others needed the token. By any session there; there may be none left. */
+static CK_RV one_word(struct call *call, unsigned function, uintptr_t word)
+{
+	return module_call(call->module, lists_target(call->list, function), 1, &word, MODULE_CALL);
+}
+
+/* By whatever session there is; some may have died, or are just being closed. If there is none, by a new one.
+ */
+static CK_RV log_out_by_any(struct call *call, CK_SLOT_ID slot)
+{
+	CK_SESSION_HANDLE session = 0;
+	for (unsigned n = 0; handles_nth(call->module, NULL, slot, n, &session); n++) {
+		CK_RV rv = one_word(call, CALL_C_Logout, session);
+		if (!is_closed(rv) || rv == CKR_OK)
+			return rv;
+	}
+	uintptr_t words[] = {slot, CKF_SERIAL_SESSION, 0, 0, (uintptr_t)&session};
+	CK_RV rv = module_call(call->module, lists_target(call->list, CALL_C_OpenSession), COUNT(words),
+	                       words, MODULE_CALL);
+	if (rv != CKR_OK)
+		return rv;
+	rv = one_word(call, CALL_C_Logout, session);
+	one_word(call, CALL_C_CloseSession, session);
+	return rv;
+}
+
+/* What somebody wished for while others needed the token. */
 static void log_out_at_last(struct call *call, CK_SLOT_ID slot)
 {
 	struct ticket ticket;
-	CK_SESSION_HANDLE session;
-	if (!handles_any(call->module, NULL, slot, &session) ||
-	    module_enter(call->module->shared, &ticket, MODULE_CALL) != CKR_OK)
-		return;
-	uintptr_t word = session;
-	CK_RV rv = module_call(call->module, lists_target(call->list, CALL_C_Logout), 1, &word, false);
+	if (module_enter(call->module->shared, &ticket, MODULE_CALL) != CKR_OK)
+		return; /* finalised: logged out */
+	CK_RV rv = log_out_by_any(call, slot);
 	module_leave(call->module->shared, &ticket);
 	journal_module(call->module, "C_Logout", "held until now: %s",
 	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
-	if (rv == CKR_OK)
+	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
 		login_all_out(call->module, slot);
 }
 
-/* The view has closed a session there, or finalised: does it still need the token? */
-static void leave_token(struct call *call, CK_SLOT_ID slot)
+/*
+ * The view has closed a session there, or finalised: does it still need the token?
+ * Others wait for this thread, which must not be cancelled meanwhile.
+ */
+static void leave_token(struct call *call, struct view *view, CK_SLOT_ID slot)
 {
 	CK_SESSION_HANDLE session;
-	if (handles_any(call->module, call->view, slot, &session))
+	int cancel;
+	if (!module_standing(view).left && handles_nth(call->module, view, slot, 0, &session))
 		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	bool begun = login_begin(call->module);
-	if (login_leave(call->view, slot))
+	if (login_leave(view, slot))
 		log_out_at_last(call, slot);
 	if (begun)
 		login_end(call->module);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 static CK_RV held_login(struct call *call, CK_SLOT_ID slot)
 {
 	CK_RV rv = plain(call);
+	if (rv == CKR_OK)
+		login_all_out(call->module, slot); /* it was logged out, whoever may have been in before */
 	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
 		login_in(call->view, slot);
 	return rv;
@@ -298,7 +344,7 @@ static CK_RV forward_wait(struct call *call)
 	if (rv != CKR_OK)
 		return rv;
 	rv = module_call(call->module, lists_target(call->list, call->function),
-	                 calls[call->function].parameters, call->word, true);
+	                 calls[call->function].parameters, call->word, MODULE_BLOCKS);
 	module_leave(call->view, &ticket);
 	return rv;
 }
@@ -306,6 +352,10 @@ static CK_RV forward_wait(struct call *call)
 static CK_RV on_C_WaitForSlotEvent(struct call *call)
 {
 	bool blocks = !(call->word[0] & CKF_DONT_BLOCK);
+	if (!blocks && call->module->settings.wait == WAIT_FORWARD && wait_is_for_a_wrapper()) {
+		call->word[0] &= ~(uintptr_t)CKF_DONT_BLOCK;
+		return forward_wait(call);
+	}
 	if (!call->word[1] || (blocks && call->module->settings.wait == WAIT_FORWARD))
 		return forward_wait(call);
 	return wait_for_slot_event(call->view, lists_target(call->list, call->function), call->word[0],

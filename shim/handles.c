@@ -157,17 +157,18 @@ bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *sl
 	return s;
 }
 
-bool handles_any(struct module *module, struct view *view, CK_SLOT_ID slot, CK_SESSION_HANDLE *real)
+bool handles_nth(struct module *module, const struct view *view, CK_SLOT_ID slot, unsigned n,
+                 CK_SESSION_HANDLE *real)
 {
 	const struct session *s;
-	bool found = false;
 	lock_take(&module->life->sessions);
-	for (s = module->sessions; s && !found; s = s->hh.next) {
-		found = s->slot == slot && (!view || s->owner == view);
-		*real = s->real;
-	}
+	for (s = module->sessions; s; s = s->hh.next)
+		if (s->slot == slot && (!view || s->owner == view) && n-- == 0) {
+			*real = s->real;
+			break;
+		}
 	lock_give(&module->life->sessions);
-	return found;
+	return s;
 }
 
 static void describe(struct taken_session *taken, const struct session *s)

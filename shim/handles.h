@@ -47,8 +47,12 @@ bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HAN
 /* The slot that a session is on; false: not one that is known. */
 bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot);
 
-/* A session on that slot, of the view or (NULL) of any, as the module knows it; false: there is none. */
-bool handles_any(struct module *module, struct view *view, CK_SLOT_ID slot, CK_SESSION_HANDLE *real);
+/*
+ * The n-th session (from 0) on that slot, of the view or (NULL) of any, as the
+ * module knows it; false: there are not so many.
+ */
+bool handles_nth(struct module *module, const struct view *view, CK_SLOT_ID slot, unsigned n,
+                 CK_SESSION_HANDLE *real);
 
 /* The session is about to be closed: forgets it. False: its number is stale. */
 bool handles_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken);

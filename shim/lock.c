@@ -20,11 +20,16 @@ static void wake(_Atomic(unsigned) *word, int threads)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
 }
 
-void lock_take(struct lock *lock)
+bool lock_try(struct lock *lock)
 {
 	unsigned free = 0;
-	if (atomic_compare_exchange_strong_explicit(&lock->word, &free, 1, memory_order_acquire,
-	                                            memory_order_relaxed))
+	return atomic_compare_exchange_strong_explicit(&lock->word, &free, 1, memory_order_acquire,
+	                                               memory_order_relaxed);
+}
+
+void lock_take(struct lock *lock)
+{
+	if (lock_try(lock))
 		return;
 	while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
 		sleep_while(&lock->word, 2, NULL);

@@ -25,6 +25,7 @@ struct bell {
 };
 
 void lock_take(struct lock *lock);
+bool lock_try(struct lock *lock); /* false: it is held */
 void lock_give(struct lock *lock);
 
 /*

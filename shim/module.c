@@ -299,6 +299,14 @@ static void adopt_inlock(struct module *m)
 		life->state = LIFE_UP;
 }
 
+/* Until something has changed. A signal handler may fork meanwhile: then this is a child. */
+static void sleep_inlock(struct module *m)
+{
+	bell_wait(&m->life->changed, &m->life->lock, 0);
+	process_enter();
+	adopt_inlock(m);
+}
+
 static void count_inlock(struct view *view, unsigned count)
 {
 	struct life *life = view->module->life;
@@ -611,7 +619,7 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 		}
 		if (life->state == LIFE_BUSY) {
 			waited_for = life->initialising ? life->attempt : 0;
-			bell_wait(&life->changed, &life->lock, 0);
+			sleep_inlock(m);
 			continue;
 		}
 		if (waited_for && life->state == LIFE_DOWN && life->failed_attempt >= waited_for) {
@@ -659,15 +667,19 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
  * One call at a time into a module that cannot lock. A call that the module
  * makes itself, on the same thread, is let through.
  */
-static void serial_enter(struct life *life)
+static bool serial_enter(struct life *life, bool queues)
 {
 	if (atomic_load(&life->serialised_owner) == thread_self()) { /* only true if set by this thread */
 		life->serialised_depth++;
-		return;
+		return true;
 	}
-	lock_take(&life->serialised);
+	if (queues)
+		lock_take(&life->serialised);
+	else if (!lock_try(&life->serialised))
+		return false;
 	atomic_store(&life->serialised_owner, thread_self());
 	life->serialised_depth = 1;
+	return true;
 }
 
 static void serial_leave(struct life *life)
@@ -679,17 +691,19 @@ static void serial_leave(struct life *life)
 }
 
 CK_RV module_call(struct module *module, void *function, unsigned parameters, const uintptr_t *words,
-                  bool may_block)
+                  enum call_kind kind)
 {
-	if (!atomic_load(&module->serialise) || may_block)
+	if (!atomic_load(&module->serialise) || kind == MODULE_BLOCKS)
 		return calls_invoke(function, parameters, words); /* REENTRANT: no lock held */
 	int cancel, process = process_number();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
-	serial_enter(module->life);
-	CK_RV rv = calls_invoke(function, parameters, words); /* REENTRANT: `serialised` held */
-	process_enter();
-	if (process == process_number()) /* else the module forked, and this child holds nothing */
-		serial_leave(module->life);
+	CK_RV rv = CKR_NO_EVENT;
+	if (serial_enter(module->life, kind != MODULE_POLL)) {
+		rv = calls_invoke(function, parameters, words); /* REENTRANT: `serialised` held */
+		process_enter();
+		if (process == process_number()) /* else the module forked, and this child holds nothing */
+			serial_leave(module->life);
+	}
 	pthread_setcancelstate(cancel, NULL);
 	return rv;
 }
@@ -702,7 +716,7 @@ static void close_sessions(struct view *view, struct session *sessions)
 	unsigned closed = 0;
 	while (handles_next(&sessions, &session)) {
 		uintptr_t word = session.real;
-		module_call(m, m->close_session, 1, &word, false);
+		module_call(m, m->close_session, 1, &word, MODULE_CALL);
 		closed++;
 	}
 	if (closed)
@@ -755,9 +769,11 @@ static void drain_inlock(struct module *m, const struct view *view)
 		journal_module(m, "finding", "calls in flight: %u when %s finalised last", life->inside,
 		               view->name);
 	uint64_t t = now(), end = t + (all ? DRAIN_PATIENCE : POLL_PATIENCE);
-	for (; (life->polling > 0 || (all && life->inside > 0)) && t < end; t = now())
+	/* A thread that comes here out of its own poll, by a signal, does not wait for itself. */
+	for (; ((life->polling > 0 && life->poller != thread_self()) || (all && life->inside > 0)) && t < end;
+	     t = now())
 		bell_wait(&life->changed, &life->lock, end - t);
-	if (t >= end)
+	if (t >= end && life->inside + life->polling > 0)
 		journal_module(m, "finding", "calls in flight: %u did not come back",
 		               life->inside + life->polling);
 }
@@ -813,7 +829,7 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 	lock_take(&life->lock);
 	adopt_inlock(m);
 	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
-		bell_wait(&life->changed, &life->lock, 0);
+		sleep_inlock(m);
 	if (life->state == LIFE_BUSY && mine_inlock(life)) {
 		struct view_life *now = view_life_inlock(view);
 		if (now->nested > 0)
@@ -866,6 +882,8 @@ static void arrive_inlock(struct life *life, const struct ticket *ticket)
 	life->references += ticket->reference; /* matched in module_leave(), as are these */
 	life->inside += ticket->kind == MODULE_CALL;
 	life->polling += ticket->kind == MODULE_POLL;
+	if (ticket->kind == MODULE_POLL)
+		life->poller = thread_self();
 }
 
 CK_RV module_enter(struct view *view, struct ticket *ticket, enum call_kind kind)
@@ -880,7 +898,7 @@ CK_RV module_enter(struct view *view, struct ticket *ticket, enum call_kind kind
 	adopt_inlock(m);
 	/* A child's threads wait for the one that brings the module up again. */
 	while (life->state == LIFE_BUSY && !mine_inlock(life) && view->count > 0)
-		bell_wait(&life->changed, &life->lock, 0);
+		sleep_inlock(m);
 	if (life->state == LIFE_DOWN)
 		rv = enter_down_inlock(view);
 	else if (life->state == LIFE_BUSY && !mine_inlock(life))
@@ -924,13 +942,15 @@ void module_leave(struct view *view, const struct ticket *ticket)
 	scope_release(hold); /* REENTRANT: no lock held */
 }
 
-bool module_counts(struct view *view)
+struct standing module_standing(struct view *view)
 {
 	struct life *life = view->module->life;
 	lock_take(&life->lock);
-	bool counts = view->count > 0 && !view_inherited_inlock(view);
+	struct standing standing = {.counts = view->count > 0 && !view_inherited_inlock(view),
+	                            .left = view->finalised,
+	                            .up = life->state == LIFE_UP};
 	lock_give(&life->lock);
-	return counts;
+	return standing;
 }
 
 /* ---- process exit (contract C10) */

@@ -88,13 +88,6 @@ CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR 
 CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved);
 
 /*
- * A function of the module, with so many words; the caller sees to it that the
- * module is up. One at a time if the module cannot lock, unless it may block.
- */
-CK_RV module_call(struct module *module, void *function, unsigned parameters, const uintptr_t *words,
-                  bool may_block);
-
-/*
  * May a call of this view go on to the module? CKR_OK, or what to answer
  * instead. In a forked child this is where the module comes up again. A view
  * that never initialised borrows the module (C4): its call counts as a
@@ -115,8 +108,21 @@ struct ticket {
 CK_RV module_enter(struct view *view, struct ticket *ticket, enum call_kind kind);
 void module_leave(struct view *view, const struct ticket *ticket);
 
-/* Is the view initialised, as far as its own counting goes? */
-bool module_counts(struct view *view);
+/*
+ * A function of the module, with so many words; the caller sees to it that the
+ * module is up. One at a time if the module cannot lock, unless it may block; a
+ * poll does not queue for that, but is answered CKR_NO_EVENT.
+ */
+CK_RV module_call(struct module *module, void *function, unsigned parameters, const uintptr_t *words,
+                  enum call_kind kind);
+
+/* How the view stands at the moment. */
+struct standing {
+	bool counts; /* initialised in this process */
+	bool left;   /* finalised, and not initialised since */
+	bool up;     /* the module is up */
+};
+struct standing module_standing(struct view *view);
 
 /* Turns the short way of the view on if nothing speaks against it. */
 void module_refresh(struct view *view);

@@ -43,6 +43,7 @@ struct life {
 	uintptr_t owner;   /* while BUSY: the thread inside the real call */
 	unsigned references;
 	unsigned inside, polling;     /* calls that are in the module, and those that only poll it */
+	uintptr_t poller;             /* the thread that came last to poll */
 	unsigned long attempt;        /* number of the last real initialise that began */
 	unsigned long failed_attempt; /* number of the last one that failed, and how */
 	CK_RV failure;
@@ -53,6 +54,7 @@ struct life {
 	struct lock logins; /* login.c */
 	struct bell login_changed;
 	uintptr_t login_owner; /* a thread; 0: nobody */
+	_Atomic(bool) waited;  /* wait.c has anything to remember */
 };
 
 /* A view's state in this process; under life.lock of its module. */
@@ -70,9 +72,13 @@ struct slot_event {
 struct events {
 	struct lock lock;
 	struct bell changed;
-	bool asking;   /* a thread is asking the module */
-	bool answered; /* the module has ever told of an event, or that there is none */
-	uint64_t next; /* when to ask again, in nanoseconds of CLOCK_MONOTONIC */
+	bool asking; /* a thread is asking the module */
+	bool blocks; /* ... for one that waits, not for one that only looks */
+	uintptr_t asker;
+	unsigned lookers; /* threads that only look, and wait for the one that is asking */
+	bool answered;    /* the module has ever told of an event, or that there is none */
+	uint64_t delay;   /* how long the last answer took, in nanoseconds */
+	uint64_t next;    /* when to ask again, in nanoseconds of CLOCK_MONOTONIC */
 	unsigned long newest;
 	struct slot_event slots[EVENT_SLOTS];
 };
@@ -80,6 +86,7 @@ struct events {
 struct view_events {
 	unsigned long epoch; /* counts its C_Finalize */
 	unsigned long seen;  /* the last event that a thread of it has been told */
+	bool joined;         /* seen has begun */
 	struct reader *readers;
 };
 

@@ -36,18 +36,20 @@
  * How long until the module is asked again. An event is to be noticed within half
  * a second, and waiting to cost less than 0.5 % of a processor: so within these
  * bounds so many times what the question itself cost. (OpenSC with two readers:
- * 2 ms.) A module that is slow to answer is left alone for longer.
+ * 2 ms.) What the answer takes is part of that half second; a module that takes
+ * longer than half of it is left alone for as long, a second at most.
  */
 #define SHORTEST_PAUSE (200 * MILLISECONDS)
 #define PAUSE (480 * MILLISECONDS)
 #define PAUSE_PER_COST 215
-#define PAUSE_PER_DELAY 4
+#define LONGEST_PAUSE (1000 * MILLISECONDS)
 
 /* For how long a thread waits for another that is asking, where it must not wait for an event. */
 #define PATIENCE (500 * MILLISECONDS)
 
-#define THREADS 64 /* of a view, whose places are kept; then the oldest goes */
-#define BACKLOG 64 /* events that a view which joins lets pass */
+#define THREADS 1000 /* of a view, whose places are kept; then the oldest goes */
+#define BACKLOG 64   /* events that a view which joins lets pass */
+#define BACKLOG_PATIENCE (300 * MILLISECONDS)
 
 /* Up to where a thread of a view has seen the events. */
 struct reader {
@@ -73,9 +75,9 @@ static uint64_t pause_after(uint64_t cost, uint64_t delay)
 	uint64_t pause = cost * PAUSE_PER_COST;
 	if (pause < SHORTEST_PAUSE)
 		pause = SHORTEST_PAUSE;
-	if (pause > PAUSE)
-		pause = PAUSE;
-	return delay * PAUSE_PER_DELAY > pause ? delay * PAUSE_PER_DELAY : pause;
+	if (pause + delay > PAUSE)
+		pause = PAUSE > 2 * delay ? PAUSE - delay : delay;
+	return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
 
 /* In forgotten memory, at the places of the module's life and the view. */
@@ -158,16 +160,38 @@ static bool fetch_inlock(struct events *events, struct view_events *own, CK_SLOT
 /* ---- asking the module */
 
 /*
+ * Is this thread inside a question to another module, asked for one that waits?
+ * Then that one is a wrapper (pkcs11-spy, say), and the question is to go on to
+ * the module below as the wait that it stands for, if that may be: so the true
+ * answer of a module that does not support waiting comes out at the top.
+ */
+bool wait_is_for_a_wrapper(void)
+{
+	bool found = false;
+	for (unsigned i = 0; i < atomic_load(&modules_made) && !found; i++) {
+		struct events *events = &p11shim_forgotten.state.events[i];
+		lock_take(&events->lock);
+		found = events->asking && events->blocks && events->asker == thread_self();
+		lock_give(&events->lock);
+	}
+	return found;
+}
+
+/*
  * One question, by the one thread that asks. Called and returns with the lock
- * held; drops it for the call. CKR_OK: an event more has been noted.
+ * held; drops it for the call. CKR_OK: an event more has been noted. The thread is
+ * not cancelled in the module: nobody could ask any more.
  */
 static CK_RV ask_inlock(struct view *view, struct events *events, void *function, CK_FLAGS flags,
                         CK_VOID_PTR pReserved)
 {
-	int process = process_number();
+	int process = process_number(), cancel;
 	CK_SLOT_ID slot = 0;
 	uintptr_t words[] = {flags | CKF_DONT_BLOCK, (uintptr_t)&slot, (uintptr_t)pReserved};
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	events->asking = true;
+	events->asker = thread_self();
+	events->blocks = !(flags & CKF_DONT_BLOCK);
 	lock_give(&events->lock);
 
 	struct ticket ticket;
@@ -175,12 +199,13 @@ static CK_RV ask_inlock(struct view *view, struct events *events, void *function
 	CK_RV rv = module_enter(view, &ticket, MODULE_POLL);
 	if (rv == CKR_OK) {
 		rv = module_call(view->module, function, COUNT(words), words,
-		                 false); /* REENTRANT: no lock held but `serialised` */
+		                 MODULE_POLL); /* REENTRANT: no lock held but `serialised` */
 		module_leave(view, &ticket);
 	}
 	uint64_t ended = now(), pause = pause_after(clock_at(CLOCK_THREAD_CPUTIME_ID) - used, ended - began);
 
 	lock_take(&events->lock);
+	pthread_setcancelstate(cancel, NULL);
 	if (process != process_number())
 		return rv; /* the module forked: in this child nobody asks */
 	events->asking = false;
@@ -191,17 +216,37 @@ static CK_RV ask_inlock(struct view *view, struct events *events, void *function
 		pause = 0; /* there may be more */
 	}
 	events->next = ended + pause;
-	bell_ring(&events->changed); /* those who wait for this answer, or to ask themselves */
+	events->delay = ended - began;
+	if (rv != CKR_NO_EVENT || events->lookers > 0)
+		bell_ring(&events->changed);
 	return rv;
 }
 
-/* Until nobody is asking, or patience ends: then false. */
+/* Until nobody is asking, or patience ends: then false. A thread that was thrown out of its question
+ * (longjmp) asks no more. */
 static bool quiet_inlock(struct events *events)
 {
 	uint64_t end = now() + PATIENCE;
-	for (uint64_t t = now(); events->asking && t < end; t = now())
+	if (events->asker == thread_self())
+		events->asking = false;
+	events->lookers++;
+	for (uint64_t t = now(); events->asking && t < end; t = now()) {
 		bell_wait(&events->changed, &events->lock, end - t);
+		process_enter(); /* a signal handler may have forked: then this is a child */
+	}
+	if (events->lookers > 0)
+		events->lookers--;
 	return !events->asking;
+}
+
+/* May the view use the module at the moment? In a child this may bring it up. No lock may be held. */
+static CK_RV may_wait(struct view *view)
+{
+	struct ticket ticket;
+	CK_RV rv = module_enter(view, &ticket, MODULE_BLOCKS);
+	if (rv == CKR_OK)
+		module_leave(view, &ticket);
+	return rv;
 }
 
 static CK_RV look_inlock(struct view *view, struct events *events, void *function, CK_FLAGS flags,
@@ -243,7 +288,11 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 		bell_wait(&events->changed, &events->lock, pause);
 		lock_give(&events->lock);
 		pthread_testcancel(); /* as in a module that blocks; nothing is held */
+		process_enter();
+		CK_RV may = process == process_number() ? may_wait(view) : CKR_CRYPTOKI_NOT_INITIALIZED;
 		lock_take(&events->lock);
+		if (may != CKR_OK)
+			return may;
 	}
 }
 
@@ -252,33 +301,63 @@ CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS flags, CK_
 {
 	struct events *events = events_of(view);
 	bool blocks = !(flags & CKF_DONT_BLOCK);
+	CK_RV rv = may_wait(view);
+	if (rv != CKR_OK)
+		return rv;
+	bool counts = module_standing(view).counts;
+	atomic_store(&view->module->life->waited, true);
 	lock_take(&events->lock);
-	CK_RV rv = blocks ? wait_inlock(view, events, function, flags, pSlot, pReserved)
-	                  : look_inlock(view, events, function, flags, pSlot, pReserved);
+	struct view_events *own = own_inlock(view);
+	if (!own->joined && !counts)
+		own->seen = events->newest; /* a borrower, or a child that goes on: from now */
+	own->joined = true;
+	rv = blocks ? wait_inlock(view, events, function, flags, pSlot, pReserved)
+	            : look_inlock(view, events, function, flags, pSlot, pReserved);
 	lock_give(&events->lock);
 	return rv;
 }
 
-void wait_joined(struct view *view, void *function)
+/* What the module still has to tell is for those who were there before. */
+static void drain_backlog_inlock(struct view *view, struct events *events, void *function)
+{
+	uint64_t end = now() + BACKLOG_PATIENCE;
+	/* (Not a module that was slow the last time: C_Initialize is waiting.) */
+	for (int i = 0; i < BACKLOG && events->answered && events->delay < BACKLOG_PATIENCE && now() < end;
+	     i++)
+		if (!quiet_inlock(events) ||
+		    ask_inlock(view, events, function, CKF_DONT_BLOCK, NULL) != CKR_OK)
+			break;
+}
+
+void wait_joined(struct view *view, void *function, bool was_up)
 {
 	struct events *events = events_of(view);
+	if (!atomic_load(&view->module->life->waited))
+		return; /* no events, and no thread that waits: nothing of that memory is touched */
 	lock_take(&events->lock);
+	if (was_up) {
+		drain_backlog_inlock(view, events, function);
+	} else {
+		for (unsigned i = 0; i < COUNT(events->slots); i++)
+			events->slots[i].number = 0; /* of the module's life before */
+		events->answered = false;
+	}
 	struct view_events *own = own_inlock(view);
-	for (int i = 0; i < BACKLOG && events->answered; i++)
-		if (!quiet_inlock(events) || ask_inlock(view, events, function, 0, NULL) != CKR_OK)
-			break;
 	struct reader *r, *next;
 	DL_FOREACH_SAFE (own->readers, r, next) {
 		DL_DELETE(own->readers, r);
 		free(r);
 	}
 	own->seen = events->newest;
+	own->joined = true;
 	lock_give(&events->lock);
 }
 
 void wait_finalised(struct view *view)
 {
 	struct events *events = events_of(view);
+	if (!atomic_load(&view->module->life->waited))
+		return;
 	lock_take(&events->lock);
 	own_inlock(view)->epoch++;
 	bell_ring(&events->changed);

@@ -29,9 +29,13 @@ CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS flags, CK_
 
 /*
  * The view has initialised and was not before: what happened until now is not
- * for it. Asks the module only if it has been asked, and has answered, before.
+ * for it. Where the module was up already for others, and has ever told of events,
+ * it is asked for those that it still has, for them.
  */
-void wait_joined(struct view *view, void *function);
+void wait_joined(struct view *view, void *function, bool was_up);
+
+/* Is this thread asking a module that wraps this one, for somebody who waits there? */
+bool wait_is_for_a_wrapper(void);
 
 /* The view has finalised: ends its threads' waiting. */
 void wait_finalised(struct view *view);

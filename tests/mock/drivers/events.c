@@ -358,6 +358,93 @@ static void in_a_child(void)
 		end(&w[i], CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
+/* Alone, a consumer is told what happened between two lives of the module, as without the shim. */
+static void alone_and_again(void)
+{
+	struct user a = user_that_waits(1);
+	CK_SLOT_ID slot;
+
+	IS(initialise(&a), CKR_OK);
+	IS(look(&a, &slot), CKR_NO_EVENT);
+	IS(finalise(&a), CKR_OK);
+	a.mock.event(1);
+	IS(initialise(&a), CKR_OK);
+	IS(look(&a, &slot), CKR_OK);
+	EQUAL(slot, 1);
+	IS(look(&a, &slot), CKR_NO_EVENT);
+	IS(finalise(&a), CKR_OK);
+}
+
+/* Who has finalised is told nothing, nor is who comes later told of what was before. */
+static void not_allowed(void)
+{
+	struct user a = user_that_waits(1), b = user_that_waits(2), borrower = user_that_waits(3);
+	CK_SLOT_ID slot;
+
+	IS(initialise(&a), CKR_OK);
+	IS(initialise(&b), CKR_OK);
+	IS(look(&a, &slot), CKR_NO_EVENT);
+	IS(finalise(&a), CKR_OK);
+	b.mock.event(2);
+	IS(look(&b, &slot), CKR_OK);
+	IS(look(&a, &slot), CKR_CRYPTOKI_NOT_INITIALIZED);
+	IS(a.list->C_WaitForSlotEvent(0, &slot, NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
+	IS(look(&borrower, &slot), CKR_NO_EVENT);
+	b.mock.event(3);
+	IS(look(&borrower, &slot), CKR_OK);
+	EQUAL(slot, 3);
+	IS(finalise(&b), CKR_OK);
+	IS(look(&borrower, &slot), CKR_CRYPTOKI_NOT_INITIALIZED);
+	IS(look(&a, &slot), CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
+/* Cancelled while it asks the module: the others are told as before. */
+static void cancelled_in_the_module(void)
+{
+	struct user a = user_that_waits(1), b = user_that_waits(2);
+	struct waiter w, other;
+	double began;
+
+	IS(initialise(&a), CKR_OK);
+	IS(initialise(&b), CKR_OK);
+	a.mock.set("slow_call_ms", 200); /* asleep, which is where a thread is cancelled */
+	begin(&w, &a, 0);
+	EVENTUALLY(a.mock.get("calls") > 2);
+	usleep(50000);
+	EQUAL(pthread_cancel(w.thread), 0);
+	EQUAL(pthread_join(w.thread, NULL), 0);
+	a.mock.set("slow_call_ms", 0);
+	begin(&other, &b, 0);
+	usleep(50000);
+	a.mock.event(1);
+	EVENTUALLY(other.told[1] == 1);
+	began = now();
+	IS(finalise(&a), CKR_OK);
+	IS(finalise(&b), CKR_OK);
+	TRUE(now() - began < 1);
+	end(&other, CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
+/* However many wait. */
+static void many(void)
+{
+	enum { MANY = 100 };
+	static struct waiter w[MANY];
+	struct user a = user_that_waits(1);
+
+	IS(initialise(&a), CKR_OK);
+	for (int i = 0; i < MANY; i++)
+		begin(&w[i], &a, 0);
+	EVENTUALLY(a.mock.get("C_WaitForSlotEvent") >= MANY);
+	usleep(100000);
+	a.mock.event(3);
+	for (int i = 0; i < MANY; i++)
+		EVENTUALLY(w[i].told[3] == 1);
+	IS(finalise(&a), CKR_OK);
+	for (int i = 0; i < MANY; i++)
+		end(&w[i], CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
 static const struct test_case cases[] = {
         {"D3-told-blocking", told_blocking},
         {"D3-told-polling", told_polling},
@@ -371,6 +458,10 @@ static const struct test_case cases[] = {
         {"D3-cancelled", cancelled},
         {"D3-other-answers", other_answers},
         {"D3-child", in_a_child},
+        {"D3-alone-and-again", alone_and_again},
+        {"D3-not-allowed", not_allowed},
+        {"D3-cancelled-in-the-module", cancelled_in_the_module},
+        {"D3-many", many},
         {NULL, NULL},
 };
 

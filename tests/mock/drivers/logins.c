@@ -130,6 +130,68 @@ static void held_not_wished(void)
 	IS(c.list->C_Logout(999), CKR_SESSION_HANDLE_INVALID);
 }
 
+/* Sessions that the token has dropped, or that another closed, hold nothing and hide nothing. */
+static void held_odd_sessions(void)
+{
+	begin();
+	IS(log_in(&a, on_a, MOCK_PIN), CKR_OK);
+	IS(log_in(&b, on_b, MOCK_PIN), CKR_USER_ALREADY_LOGGED_IN);
+	IS(a.list->C_Logout(on_a), CKR_OK);
+	a.mock.set("drop_session", (long)on_a); /* the first that would serve to log out */
+	IS(finalise(&b), CKR_OK);
+	EQUAL(a.mock.get("logged_in"), 0);
+
+	/* a's only session is closed by c: a needs nothing any more */
+	IS(a.list->C_CloseSession(on_a), CKR_SESSION_HANDLE_INVALID);
+	IS(initialise(&b), CKR_OK);
+	on_b = open_on(&b, 0);
+	on_a = open_on(&a, 0);
+	IS(log_in(&a, on_a, MOCK_PIN), CKR_OK);
+	IS(log_in(&b, on_b, MOCK_PIN), CKR_USER_ALREADY_LOGGED_IN);
+	IS(b.list->C_Logout(on_b), CKR_OK);
+	EQUAL(a.mock.get("logged_in"), 1);
+	IS(c.list->C_CloseSession(on_a), CKR_OK);
+	EQUAL(a.mock.get("logged_in"), 0);
+
+	/* the token has logged itself out: who logged in before then is in no more */
+	on_a = open_on(&a, 0);
+	IS(log_in(&a, on_a, MOCK_PIN), CKR_OK);
+	a.mock.set("drop_session", (long)on_a);
+	a.mock.set("drop_session", (long)on_b);
+	a.mock.set("drop_session", (long)on_c);
+	EQUAL(a.mock.get("logged_in"), 0);
+	on_b = open_on(&b, 0);
+	IS(log_in(&b, on_b, MOCK_PIN), CKR_OK);
+	IS(b.list->C_Logout(on_b), CKR_OK);
+	EQUAL(a.mock.get("logged_in"), 0);
+}
+
+/* A session that is opened while its consumer finalises goes with it. */
+static void *open_slowly(void *answer)
+{
+	CK_SESSION_HANDLE session;
+
+	*(CK_RV *)answer = b.consumer->open(b.list, 0, &session);
+	return NULL;
+}
+
+static void held_opens_while_finalising(void)
+{
+	CK_RV answer = CKR_GENERAL_ERROR;
+	pthread_t thread;
+
+	begin();
+	IS(log_in(&b, on_b, MOCK_PIN), CKR_OK);
+	a.mock.set("slow_call_ms", 200);
+	thread = start(open_slowly, &answer);
+	while (a.mock.get("C_OpenSession") < 4)
+		usleep(1000);
+	IS(finalise(&b), CKR_OK);
+	EQUAL(pthread_join(thread, NULL), 0);
+	IS(answer, CKR_CRYPTOKI_NOT_INITIALIZED);
+	EQUAL(a.mock.get("sessions"), 2);
+}
+
 /* Threads of three consumers log in, sign and log out: nobody loses a token that it needs. */
 static void *in_and_out(void *argument)
 {
@@ -234,6 +296,8 @@ static const struct test_case cases[] = {
         {"D2-held-leaves", held_leaves},
         {"D2-held-not-wished", held_not_wished},
         {"D2-held-threads", held_in_threads},
+        {"D2-held-odd-sessions", held_odd_sessions},
+        {"D2-held-opens-while-finalising", held_opens_while_finalising},
         {"D2-held-child", held_in_a_child},
         {"D2-held-really", held_really},
         {NULL, NULL},
