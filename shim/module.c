@@ -433,11 +433,12 @@ static CK_RV climb(struct module *m, void *initialise, const struct module_argum
 	CK_RV rv = try(m, initialise, &best), first = rv;
 	if (!may_be_the_arguments(rv))
 		return rv;
-	if (first == CKR_CANT_LOCK)
+	bool cannot = first == CKR_CANT_LOCK;
+	if (cannot)
 		rv = try(m, initialise, &mutexes);
-	if (may_be_the_arguments(rv) && !same_arguments(&wished, &mutexes))
+	if (may_be_the_arguments(rv) && !(cannot && same_arguments(&wished, &mutexes)))
 		rv = same_arguments(&wished, &best) ? first : try(m, initialise, &wished);
-	if (rv == CKR_CANT_LOCK && first == CKR_CANT_LOCK && !given->null) {
+	if (rv == CKR_CANT_LOCK && cannot && !given->null) {
 		CK_RV last = try(m, initialise, &none);
 		if (!may_be_the_arguments(last))
 			rv = last;

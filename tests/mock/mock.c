@@ -123,6 +123,17 @@ static void notice_fork(void)
 
 /* ---- the way in and out */
 
+/* A thread stays here until the test lets it go. */
+#define HOLD(option_name)                \
+	do {                             \
+		if (!ASK(option_name))   \
+			break;           \
+		COUNT(held);             \
+		while (ASK(option_name)) \
+			usleep(500);     \
+		ADD(counter->held, -1);  \
+	} while (0)
+
 static bool about_life_or_lists(enum mock_function function)
 {
 	switch (function) {
@@ -227,6 +238,7 @@ bool before(const struct mock_call *call, CK_RV *answer)
 	*answer = enter(function_names[call->function]);
 	if (*answer != CKR_OK)
 		return false;
+	HOLD(hold_calls);
 	if (ASK(slow_call_ms) || ASK(slow_call_us))
 		usleep((useconds_t)(ASK(slow_call_ms) * 1000 + ASK(slow_call_us)));
 	if (ASK(echo)) {
@@ -369,6 +381,7 @@ static CK_RV initialise(CK_C_INITIALIZE_ARGS *args)
 
 	if (rv != CKR_OK)
 		return rv;
+	HOLD(hold_init);
 	if (ASK(slow_init_ms))
 		usleep((useconds_t)ASK(slow_init_ms) * 1000);
 	if (ASK(fail_init) && ASK(fail_init_times)) {

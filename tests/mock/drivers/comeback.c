@@ -208,49 +208,24 @@ static void consumer_replaced(void)
 	same_consumer(&a);
 }
 
-/* ---- mutex callbacks, which also stop a thread inside the module until the test says so */
+/* ---- mutex callbacks that nobody is to call; a thread that the mock holds */
 
-static atomic_bool stop_create, stop_lock;
-static atomic_int stopped;
-static pthread_mutex_t door_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t door_opened = PTHREAD_COND_INITIALIZER;
-
-static void stop_here(atomic_bool *door)
+static void wait_until_held(const struct user *user)
 {
-	pthread_mutex_lock(&door_lock);
-	stopped++;
-	while (*door)
-		pthread_cond_wait(&door_opened, &door_lock);
-	stopped--;
-	pthread_mutex_unlock(&door_lock);
-}
-
-static void open_door(atomic_bool *door)
-{
-	pthread_mutex_lock(&door_lock);
-	*door = false;
-	pthread_cond_broadcast(&door_opened);
-	pthread_mutex_unlock(&door_lock);
-}
-
-static void wait_until_stopped(void)
-{
-	while (!stopped)
+	while (!user->mock.get("held"))
 		usleep(1000);
 }
 
 static CK_RV create_mutex(CK_VOID_PTR_PTR mutex)
 {
-	stop_here(&stop_create);
-	*mutex = &door_lock;
-	return CKR_OK;
+	(void)mutex;
+	abort();
 }
 
 static CK_RV lock_mutex(CK_VOID_PTR mutex)
 {
 	(void)mutex;
-	stop_here(&stop_lock);
-	return CKR_OK;
+	abort();
 }
 
 static CK_RV no_work(CK_VOID_PTR mutex)
@@ -570,9 +545,9 @@ static void cancelled_while_waiting(void)
 	alarm(15);
 	b.mock.set("refuse_os_locking", 1);
 	a = user_of(1, MOCK);
-	stop_create = true;
+	a.mock.set("hold_init", 1);
 	first = start(initialise_thread, &a);
-	wait_until_stopped();
+	wait_until_held(&a);
 	second = start(wait_in_initialise, &b);
 	while (!waiter || !asleep(waiter))
 		usleep(1000);
@@ -580,7 +555,7 @@ static void cancelled_while_waiting(void)
 	clock_gettime(CLOCK_REALTIME, &soon); /* it may end now, or when it need not wait any more */
 	soon.tv_sec += 1;
 	ended = pthread_timedjoin_np(second, NULL, &soon) == 0;
-	open_door(&stop_create);
+	a.mock.set("hold_init", 0);
 	pthread_join(first, NULL);
 	if (!ended)
 		pthread_join(second, NULL);
@@ -601,13 +576,13 @@ static void finalise_does_not_wait(void)
 
 	alarm(15);
 	a.mock.set("refuse_os_locking", 1);
-	stop_create = true;
+	a.mock.set("hold_init", 1);
 	first = start(initialise_thread, &a);
-	wait_until_stopped();
+	wait_until_held(&a);
 	IS(finalise(&a), CKR_CRYPTOKI_NOT_INITIALIZED); /* nothing is counted yet */
 	IS(finalise(&b), CKR_CRYPTOKI_NOT_INITIALIZED);
-	EQUAL(stopped, 1);
-	open_door(&stop_create);
+	EQUAL(a.mock.get("held"), 1);
+	a.mock.set("hold_init", 0);
 	pthread_join(first, NULL);
 	IS(work(&a), CKR_OK);
 	IS(finalise(&a), CKR_OK);
@@ -769,13 +744,13 @@ static void refused_finalise(void)
 	alarm(15);
 	a.mock.set("refuse_os_locking", 1);
 	IS(initialise_with_callbacks(&a), CKR_OK);
-	stop_lock = true;
+	a.mock.set("hold_calls", 1);
 	borrower = start(borrow, &b);
-	wait_until_stopped();
+	wait_until_held(&a);
 	a.mock.set("fail_finalize", CKR_GENERAL_ERROR);
 	IS(finalise(&a), CKR_OK); /* others are in it still */
 	EQUAL(a.mock.get("finalise_calls"), 0);
-	open_door(&stop_lock);
+	a.mock.set("hold_calls", 0);
 	pthread_join(borrower, NULL);
 	EQUAL(a.mock.get("finalise_calls"), 1);
 	IS(finalise(&b), CKR_CRYPTOKI_NOT_INITIALIZED);
