@@ -73,3 +73,10 @@ held() {
 	assert_output --partial "C_Finalize while 1 calls are inside"
 	grep -q 'finding calls in flight: 1 when consumer-1.so finalised last' "$P11SHIM_LOG"
 }
+
+@test "contract I4: ... also one that takes the short way, with drain = report" {
+	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log P11SHIM_DRAIN=report
+	drive drain I4-call-in-flight-report
+	assert_output --partial "C_Finalize while 1 calls are inside"
+	grep -q 'finding calls in flight: 1 when consumer-1.so finalised last' "$P11SHIM_LOG"
+}

@@ -59,7 +59,7 @@ static const struct key_description {
         [SERIALIZE] = {"serialize", {"auto", "yes", "no"}, false},
         [WAIT] = {"wait", {"poll", "forward"}, false},
         [LOGOUT] = {"logout", {"shared", "held"}, false},
-        [DRAIN] = {"drain", {"no", "yes"}, false},
+        [DRAIN] = {"drain", {"no", "yes", "report"}, false},
         [DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
         [LOG] = {"log", {""}, true},
         [DISABLE] = {"disable", {"0", "1"}, true},
@@ -499,7 +499,7 @@ struct settings config_of_module(const char *path)
 	result.serialize = NUMBER(SERIALIZE);
 	result.wait = NUMBER(WAIT);
 	result.logout = NUMBER(LOGOUT);
-	result.drain = NUMBER(DRAIN) == 1;
+	result.drain = NUMBER(DRAIN);
 	free(names.resolved);
 	return result;
 }

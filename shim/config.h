@@ -16,6 +16,7 @@ enum fork_policy { FORK_AUTO, FORK_RESET, FORK_STRICT, FORK_OFF };
 enum at_exit { AT_EXIT_AUTO, AT_EXIT_FORWARD, AT_EXIT_RETIRE, AT_EXIT_FINALIZE };
 enum wait { WAIT_POLL, WAIT_FORWARD };
 enum logout { LOGOUT_SHARED, LOGOUT_HELD };
+enum drain { DRAIN_NO, DRAIN_YES, DRAIN_REPORT };
 enum serialize { SERIALIZE_AUTO, SERIALIZE_YES, SERIALIZE_NO };
 
 /* What holds for one module. */
@@ -28,7 +29,7 @@ struct settings {
 	enum serialize serialize;
 	enum wait wait;
 	enum logout logout;
-	bool drain;
+	enum drain drain;
 };
 
 /* P11SHIM_DISABLE=1. Reads the settings the first time. No shim lock may be held. */

@@ -269,7 +269,7 @@ static void view_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
 	bool on = m->settings.observe || (m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
-	                                  !m->settings.drain && !handles_translated(m));
+	                                  m->settings.drain == DRAIN_NO && !handles_translated(m));
 	view_live_inlock(view, on && !is_retired(view));
 }
 
@@ -758,12 +758,12 @@ static uint64_t now(void)
 /*
  * Lets the calls come back that are in the module although it is about to be
  * finalised; the state is BUSY already, so no others go in. Calls that take the
- * short way are not known of, unless drain = yes forbids it.
+ * short way are not known of, unless drain = yes or report forbids it.
  */
 static void drain_inlock(struct module *m, const struct view *view)
 {
 	struct life *life = m->life;
-	bool all = m->settings.drain;
+	bool all = m->settings.drain == DRAIN_YES;
 	if (life->polling == 0 && life->inside == 0)
 		return;
 	if (life->inside > 0)
