@@ -218,8 +218,7 @@ static CK_RV one_word(struct call *call, unsigned function, uintptr_t word)
 	return module_call(call->module, lists_target(call->list, function), 1, &word, MODULE_CALL);
 }
 
-/* By whatever session there is; some may have died, or are just being closed. If there is none, by a new one.
- */
+/* By whatever session there is; some may have died or are being closed. By a new one if there is none. */
 static CK_RV log_out_by_any(struct call *call, CK_SLOT_ID slot)
 {
 	CK_SESSION_HANDLE session = 0;

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lock.h"
@@ -52,6 +51,13 @@ void bell_wait(struct bell *bell, struct lock *lock, uint64_t nanoseconds)
 	            nanoseconds ? &most : NULL); /* returns at once if it has been rung meanwhile */
 	lock_take(lock);
 	bell->waiters--;
+}
+
+uint64_t clock_at(clockid_t which)
+{
+	struct timespec t;
+	clock_gettime(which, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 void bell_ring(struct bell *bell)

@@ -13,6 +13,8 @@
 #ifndef P11SHIM_LOCK_H
 #define P11SHIM_LOCK_H
 
+#include <time.h>
+
 #include "common.h"
 
 struct lock {
@@ -33,6 +35,9 @@ void lock_give(struct lock *lock);
  * ever), or for nothing: look again; takes the lock.
  */
 void bell_wait(struct bell *bell, struct lock *lock, uint64_t nanoseconds);
+
+/* A clock in nanoseconds, for how long to wait. */
+uint64_t clock_at(clockid_t which);
 
 /* Wakes all who wait. With the lock held. */
 void bell_ring(struct bell *bell);

@@ -748,13 +748,6 @@ static void leave_inlock(struct view *view)
 #define POLL_PATIENCE (2 * 1000000000ULL)   /* nanoseconds that a poll may take to come back */
 #define DRAIN_PATIENCE (10 * 1000000000ULL) /* and any call, with drain = yes */
 
-static uint64_t now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /*
  * Lets the calls come back that are in the module although it is about to be
  * finalised; the state is BUSY already, so no others go in. Calls that take the
@@ -769,10 +762,10 @@ static void drain_inlock(struct module *m, const struct view *view)
 	if (life->inside > 0)
 		journal_module(m, "finding", "calls in flight: %u when %s finalised last", life->inside,
 		               view->name);
-	uint64_t t = now(), end = t + (all ? DRAIN_PATIENCE : POLL_PATIENCE);
+	uint64_t t = clock_at(CLOCK_MONOTONIC), end = t + (all ? DRAIN_PATIENCE : POLL_PATIENCE);
 	/* A thread that comes here out of its own poll, by a signal, does not wait for itself. */
 	for (; ((life->polling > 0 && life->poller != thread_self()) || (all && life->inside > 0)) && t < end;
-	     t = now())
+	     t = clock_at(CLOCK_MONOTONIC))
 		bell_wait(&life->changed, &life->lock, end - t);
 	if (t >= end && life->inside + life->polling > 0)
 		journal_module(m, "finding", "calls in flight: %u did not come back",

@@ -58,13 +58,6 @@ struct reader {
 	struct reader *prev, *next; /* of the view; last used last */
 };
 
-static uint64_t clock_at(clockid_t which)
-{
-	struct timespec t;
-	clock_gettime(which, &t);
-	return (uint64_t)t.tv_sec * 1000 * MILLISECONDS + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t now(void)
 {
 	return clock_at(CLOCK_MONOTONIC);
@@ -222,13 +215,18 @@ static CK_RV ask_inlock(struct view *view, struct events *events, void *function
 	return rv;
 }
 
-/* Until nobody is asking, or patience ends: then false. A thread that was thrown out of its question
- * (longjmp) asks no more. */
+/* A thread that comes back here while it is asking was thrown out of its question (longjmp). */
+static void ask_no_more_inlock(struct events *events)
+{
+	if (events->asker == thread_self())
+		events->asking = false;
+}
+
+/* Until nobody is asking, or patience ends: then false. */
 static bool quiet_inlock(struct events *events)
 {
 	uint64_t end = now() + PATIENCE;
-	if (events->asker == thread_self())
-		events->asking = false;
+	ask_no_more_inlock(events);
 	events->lookers++;
 	for (uint64_t t = now(); events->asking && t < end; t = now()) {
 		bell_wait(&events->changed, &events->lock, end - t);
@@ -269,6 +267,7 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 	int process = process_number();
 	unsigned long epoch = own_inlock(view)->epoch;
 	bool asked = false; /* the first answer is as it would be without waiting */
+	ask_no_more_inlock(events);
 	for (;;) {
 		if (process != process_number() || own_inlock(view)->epoch != epoch)
 			return CKR_CRYPTOKI_NOT_INITIALIZED;
