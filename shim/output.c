@@ -1,0 +1,243 @@
+/*
+ * output.c: see output.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "output.h"
+
+#define LOOK_EVERY 100000000u /* ns */
+#define HIGH 100              /* out of the way of hosts that count on low numbers */
+
+struct file {
+	unsigned long long device, inode, size;
+	unsigned mode;
+};
+
+#if defined __x86_64__ || defined __aarch64__
+/* The quickest; by number, so that it is there on old systems too. See scope.c. */
+static bool identify_descriptor(int fd, struct file *file)
+{
+	struct stat now;
+	if (syscall(SYS_fstat, fd, &now) != 0)
+		return false;
+	*file = (struct file){now.st_dev, now.st_ino, (unsigned long long)now.st_size, now.st_mode};
+	return true;
+}
+
+static bool identify_path(const char *path, struct file *file)
+{
+	struct stat now;
+	if (syscall(SYS_newfstatat, AT_FDCWD, path, &now, 0) != 0)
+		return false;
+	*file = (struct file){now.st_dev, now.st_ino, (unsigned long long)now.st_size, now.st_mode};
+	return true;
+}
+#else
+static bool identify(int directory, const char *name, int flags, struct file *file)
+{
+	struct statx now;
+	if (syscall(SYS_statx, directory, name, flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &now) != 0)
+		return false;
+	*file = (struct file){(unsigned long long)now.stx_dev_major << 32 | now.stx_dev_minor, now.stx_ino,
+	                      now.stx_size, now.stx_mode};
+	return true;
+}
+
+static bool identify_descriptor(int fd, struct file *file)
+{
+	return identify(fd, "", AT_EMPTY_PATH, file);
+}
+
+static bool identify_path(const char *path, struct file *file)
+{
+	return identify(AT_FDCWD, path, 0, file);
+}
+#endif
+
+/* A file, unlike the number of its descriptor, stays what it is. */
+static bool is_ours(const struct output *output, const struct file *file)
+{
+	return output->device == file->device && output->inode == file->inode;
+}
+
+static void adopt(struct output *output, const struct file *file)
+{
+	output->device = file->device;
+	output->inode = file->inode;
+	output->regular = S_ISREG(file->mode);
+	output->may_signal = !S_ISCHR(file->mode);
+}
+
+/*
+ * The first line of a file that is empty. Of processes that open it together one
+ * writes it: none writes anything else before it has seen that the file is not
+ * empty. A lock that nobody gives back is not waited for long.
+ */
+static void begin(struct output *output, int fd)
+{
+	const struct timespec pause = {0, 2000000};
+	struct file now;
+	bool empty = identify_descriptor(fd, &now) && now.size == 0;
+	for (int i = 0; i < 25 && empty && S_ISREG(now.mode); i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+			break;
+		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
+		empty = identify_descriptor(fd, &now) && now.size == 0;
+	}
+	if (empty && identify_descriptor(fd, &now) && now.size == 0)
+		output->torn = write(fd, output->head, strlen(output->head)) < 0;
+	flock(fd, LOCK_UN);
+}
+
+/*
+ * The descriptor. Its number, once there is one, is replaced in place: another
+ * thread may be about to write to it. Of threads that open the file for the first
+ * time together one wins, and the others close theirs after use.
+ */
+static int open_anew(struct output *output, int kept, bool usable)
+{
+	struct file now;
+	int opened =
+	        open(output->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	if (opened < 0)
+		return usable ? kept : -1;
+	if (output->head)
+		begin(output, opened);
+	if (!identify_descriptor(opened, &now))
+		return opened;
+	adopt(output, &now);
+	if (usable && syscall(SYS_dup3, opened, kept, O_CLOEXEC) == kept) {
+		close(opened);
+		return kept;
+	}
+	int high = fcntl(opened, F_DUPFD_CLOEXEC, HIGH);
+	if (high >= 0) {
+		close(opened);
+		opened = high;
+	}
+	atomic_compare_exchange_strong(&output->kept, &kept, opened);
+	return opened;
+}
+
+/* What to write to, -1: nothing; size: how big the file is. */
+static int descriptor(struct output *output, uint64_t now, unsigned long long *size)
+{
+	struct file file = {0}, there;
+	int fd = atomic_load(&output->kept);
+	bool usable = fd > 0 && identify_descriptor(fd, &file) && is_ours(output, &file);
+	*size = file.size;
+	if (!output->path[0])
+		return usable ? fd : -1;
+	if (usable && now && now - output->looked < LOOK_EVERY)
+		return fd;
+	output->looked = now;
+	if (usable && identify_path(output->path, &there) && is_ours(output, &there))
+		return fd;
+	*size = ~0ull;
+	return open_anew(output, fd, usable);
+}
+
+static bool write_all(int fd, const char *line, size_t length, size_t *done)
+{
+	*done = 0;
+	while (*done < length) {
+		ssize_t n = write(fd, line + *done, length - *done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		*done += (size_t)n;
+	}
+	return true;
+}
+
+/* With the signals held back that writing may raise: on Linux they are the thread's own. */
+static bool write_held(int fd, const char *line, size_t length, size_t *done)
+{
+	sigset_t raised, before, pending;
+	const struct timespec no_time = {0, 0};
+	sigemptyset(&raised);
+	sigaddset(&raised, SIGPIPE);
+	sigaddset(&raised, SIGXFSZ);
+	sigpending(&pending);
+	sigprocmask(SIG_BLOCK, &raised, &before);
+	bool good = write_all(fd, line, length, done);
+	int error = errno;
+	if (!good && error == EPIPE && !sigismember(&pending, SIGPIPE))
+		sigtimedwait(&raised, NULL, &no_time);
+	if (!good && error == EFBIG && !sigismember(&pending, SIGXFSZ))
+		sigtimedwait(&raised, NULL, &no_time);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return good;
+}
+
+/* Can nothing be raised? So it is with devices, and with files that are far from their limit. */
+static bool is_quiet(const struct output *output, unsigned long long size, size_t length)
+{
+	struct rlimit limit;
+	if (!output->may_signal)
+		return true;
+	return output->regular && size != ~0ull && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+	       size + length + 65536 < limit.rlim_cur;
+}
+
+bool output_write(struct output *output, const char *line, size_t length, uint64_t now)
+{
+	unsigned long long size;
+	size_t done;
+	int fd = descriptor(output, now, &size);
+	if (fd < 0)
+		return false;
+	bool quiet = is_quiet(output, size, length), good;
+	if (output->torn && write_held(fd, "\n", 1, &done))
+		output->torn = false; /* the rest of a line that did not fit */
+	good = quiet ? write_all(fd, line, length, &done) : write_held(fd, line, length, &done);
+	if (!good && done > 0)
+		output->torn = true;
+	if (fd != atomic_load(&output->kept))
+		close(fd);
+	return good;
+}
+
+bool output_start_stderr(struct output *output)
+{
+	struct file now;
+	if (!identify_descriptor(STDERR_FILENO, &now))
+		return false;
+	adopt(output, &now);
+	output->path[0] = '\0';
+	output->kept = STDERR_FILENO;
+	return true;
+}
+
+bool output_start(struct output *output, const char *path)
+{
+	size_t n = 0;
+	if (path[0] != '/') { /* the host may change its directory */
+		if (syscall(SYS_getcwd, output->path, output->path_size - 1) < 0)
+			return false;
+		n = strlen(output->path);
+		output->path[n++] = '/';
+	}
+	if (n + strlen(path) >= output->path_size) {
+		output->path[0] = '\0';
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	strcpy(output->path + n, path);
+	unsigned long long size;
+	int fd = descriptor(output, 0, &size);
+	if (fd >= 0 && fd != atomic_load(&output->kept))
+		close(fd);
+	return fd >= 0;
+}

@@ -1,0 +1,114 @@
+/*
+ * text.c: see text.h.
+ */
+#include <string.h>
+
+#include "text.h"
+
+struct text text_in(char *buffer, size_t size)
+{
+	return (struct text){.start = buffer, .at = buffer, .end = buffer + size};
+}
+
+void text_bytes(struct text *text, const char *bytes, size_t length)
+{
+	size_t room = (size_t)(text->end - text->at);
+	if (length > room) {
+		length = room;
+		text->cut = true;
+	}
+	memcpy(text->at, bytes, length);
+	text->at += length;
+}
+
+void text_put(struct text *text, const char *string)
+{
+	if (string)
+		text_bytes(text, string, strlen(string));
+}
+
+void text_padded(struct text *text, uint64_t number, unsigned digits)
+{
+	char decimal[20];
+	unsigned n = sizeof decimal;
+	while (number > 0 || sizeof decimal - n < digits) {
+		decimal[--n] = (char)('0' + number % 10);
+		number /= 10;
+	}
+	text_bytes(text, decimal + n, sizeof decimal - n);
+}
+
+void text_number(struct text *text, uint64_t number)
+{
+	text_padded(text, number, 1);
+}
+
+void text_hex(struct text *text, uint64_t number)
+{
+	char hex[18];
+	unsigned n = sizeof hex;
+	do {
+		hex[--n] = "0123456789abcdef"[number % 16];
+		number /= 16;
+	} while (number > 0);
+	hex[--n] = 'x';
+	hex[--n] = '0';
+	text_bytes(text, hex + n, sizeof hex - n);
+}
+
+void text_microseconds(struct text *text, uint64_t nanoseconds)
+{
+	text_number(text, nanoseconds / 1000);
+	text_put(text, ".");
+	text_padded(text, nanoseconds % 1000, 3);
+}
+
+/* The length of the UTF-8 character there, 0 if it is none. */
+static size_t character(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80   ? 1
+	           : s[0] < 0xc2 ? 0
+	           : s[0] < 0xe0 ? 2
+	           : s[0] < 0xf0 ? 3
+	           : s[0] < 0xf5 ? 4
+	                         : 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0; /* so it is with the end of the string */
+	if (n >= 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	               (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f)))
+		return 0;
+	return n;
+}
+
+static void foreign(struct text *text, const char *string, bool json)
+{
+	const char *s = string;
+	while (s && *s) {
+		size_t n = character((const unsigned char *)s);
+		struct text before = *text;
+		if (json && (*s == '"' || *s == '\\'))
+			text_bytes(text, "\\", 1);
+		if (n == 0 || (unsigned char)*s < ' ' || *s == 127)
+			text_bytes(text, "?", 1);
+		else
+			text_bytes(text, s, n);
+		if (text->cut) {
+			text->at = before.at; /* no half character */
+			return;
+		}
+		s += n ? n : 1;
+	}
+}
+
+void text_foreign(struct text *text, const char *string)
+{
+	foreign(text, string, false);
+}
+
+void text_json(struct text *text, const char *string)
+{
+	text_bytes(text, "\"", 1);
+	foreign(text, string, true);
+	text_bytes(text, "\"", 1);
+}
