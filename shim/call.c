@@ -5,9 +5,13 @@
  * Nothing here holds a lock across a call into the module, except, for a
  * module that cannot lock, the one that lets one call in at a time.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "crash.h"
+#include "findings.h"
 #include "gate.h"
 #include "handles.h"
 #include "journal.h"
@@ -23,6 +27,7 @@ struct call {
 	unsigned function;
 	const void *caller;
 	uintptr_t word[CALL_PARAMETERS];
+	const struct moment *moment; /* if it is recorded: when, and by what way */
 };
 
 /* The module's own function with the consumer's words. */
@@ -64,7 +69,7 @@ static CK_RV on_C_Initialize(struct call *call)
 	CK_RV rv = module_initialise(call->view, call->list, (CK_VOID_PTR)call->word[0]);
 	if (rv == CKR_OK && !before.counts)
 		wait_joined(call->view, lists_target(call->list, CALL_C_WaitForSlotEvent), before.up);
-	journal_call(call->view, call->function, rv, NULL);
+	journal_call(call->view, call->function, rv, NULL, call->moment);
 	return rv;
 }
 
@@ -81,7 +86,8 @@ static CK_RV on_C_Finalize(struct call *call)
 	       login_slot(call->view, &slot))
 		leave_token(call, call->view, slot);
 	journal_call(call->view, call->function, rv,
-	             rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL);
+	             rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL,
+	             call->moment);
 	return rv;
 }
 
@@ -329,7 +335,7 @@ static CK_RV on_login(struct call *call)
 	else
 		snprintf(detail, sizeof detail, "session=%lu user=%lu", (unsigned long)session,
 		         (unsigned long)call->word[1]);
-	journal_call(call->view, call->function, rv, detail);
+	journal_call(call->view, call->function, rv, detail, call->moment);
 	return rv;
 }
 
@@ -412,7 +418,39 @@ static CK_RV observe(struct call *call)
 	process_enter();
 	module_refresh(call->view);
 	if (is_life_cycle(call->function))
-		journal_call(call->view, call->function, rv, NULL);
+		journal_call(call->view, call->function, rv, NULL, call->moment);
+	return rv;
+}
+
+static CK_RV carry_out(struct call *call)
+{
+	return call->module->settings.observe && !is_getter(call->function) ? observe(call) : dispatch(call);
+}
+
+/*
+ * A call while the journal is open. What the consumer has passed is looked at when
+ * the call is over, by the words as it gave them.
+ */
+__attribute__((noinline)) static CK_RV recorded(struct call *call)
+{
+	struct looked looked;
+	struct flight *flight = NULL;
+	uintptr_t word[CALL_PARAMETERS];
+	bool every_call = atomic_load_explicit(&journal_calls, memory_order_relaxed);
+	int error = errno;
+	memcpy(word, call->word, sizeof word);
+	findings_before(call->view, call->function, word, &looked);
+	if (every_call)
+		flight = flight_begin(call->view, call->function, &looked.now, call->caller);
+	call->moment = &looked.now;
+	errno = error;
+	CK_RV rv = carry_out(call);
+	error = errno;
+	flight_end(flight);
+	if (every_call && !is_getter(call->function)) /* the lists tell of those, by the true consumer */
+		journal_recorded(call->view, call->function, word, rv, &looked.now);
+	findings_after(call->view, call->function, word, rv, &looked);
+	errno = error;
 	return rv;
 }
 
@@ -430,7 +468,7 @@ CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)
 	for (unsigned i = 0; i < calls[call.function].parameters; i++)
 		call.word[i] = gate_word(frame, i);
 	process_enter();
-	if (call.module->settings.observe && !is_getter(call.function))
-		return observe(&call);
-	return dispatch(&call);
+	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_relaxed)))
+		return recorded(&call);
+	return carry_out(&call);
 }

@@ -39,6 +39,10 @@ enum key {
 	DRAIN,
 	DEEPBIND,
 	LOG,
+	LOG_LEVEL,
+	TRACE,
+	TRACE_LEVEL,
+	ON_CRASH,
 	DISABLE,
 	PRODUCT,
 	KEYS
@@ -46,7 +50,7 @@ enum key {
 
 /* Every key: its name, the values it takes (none: any text), where it may stand. */
 static const struct key_description {
-	char name[10];
+	char name[12];
 	char values[5][9];
 	bool global; /* concerns the process: only in section [*] */
 } keys[KEYS] = {
@@ -62,6 +66,10 @@ static const struct key_description {
         [DRAIN] = {"drain", {"no", "yes", "report"}, false},
         [DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
         [LOG] = {"log", {""}, true},
+        [LOG_LEVEL] = {"log-level", {"life", "calls"}, true},
+        [TRACE] = {"trace", {""}, true},
+        [TRACE_LEVEL] = {"trace-level", {"calls", "life"}, true},
+        [ON_CRASH] = {"on-crash", {"0", "1"}, true},
         [DISABLE] = {"disable", {"0", "1"}, true},
         [PRODUCT] = {"product", {""}, false},
 };
@@ -336,6 +344,17 @@ static struct settings_list *make(void)
 	return list;
 }
 
+static int last_number(const struct settings_list *list, enum key key)
+{
+	const char *value = list ? last_value(list, key) : NULL;
+	return value ? value_number(key, value) : 0;
+}
+
+static const char *unless_none(const char *value)
+{
+	return value && strcmp(value, "none") != 0 ? value : NULL;
+}
+
 static const struct settings_list *get(void)
 {
 	struct settings_list *list = atomic_load_explicit(&settings, memory_order_acquire);
@@ -350,10 +369,16 @@ static const struct settings_list *get(void)
 		drop(mine);
 		return list;
 	}
-	const char *log = last_value(mine, LOG);
-	if (log && strcmp(log, "none") != 0) {
+	struct journal_settings journal = {
+	        .log = unless_none(last_value(mine, LOG)),
+	        .trace = unless_none(last_value(mine, TRACE)),
+	        .log_calls = last_number(mine, LOG_LEVEL) == 1,
+	        .trace_calls = last_number(mine, TRACE_LEVEL) == 0,
+	        .on_crash = last_number(mine, ON_CRASH) == 1,
+	};
+	if (journal.log || journal.trace || journal.on_crash) {
 		/* Where to complain is known only now: read once more, for the complaints. */
-		journal_start(log);
+		journal_start(&journal);
 		struct settings_list *again = make();
 		if (again)
 			drop(again);
@@ -363,9 +388,7 @@ static const struct settings_list *get(void)
 
 static int global_value(enum key key)
 {
-	const struct settings_list *list = get();
-	const char *value = list ? last_value(list, key) : NULL;
-	return value ? value_number(key, value) : 0;
+	return last_number(get(), key);
 }
 
 bool config_disabled(void)

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "door.h"
+#include "journal.h"
 #include "lists.h"
 
 #if defined __x86_64__
@@ -151,6 +152,7 @@ UNSANITIZED void *p11shim_door_dlmopen(struct door_frame *frame)
 
 UNSANITIZED void *p11shim_door_dlclose(struct door_frame *frame)
 {
-	(void)frame;
+	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_relaxed)))
+		lists_before_unload((const void *)frame->argument[0]);
 	return find_next(DLCLOSE);
 }

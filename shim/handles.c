@@ -23,11 +23,13 @@
 #include <utlist.h>
 
 #include "handles.h"
+#include "journal.h"
 #include "view.h"
 
 struct session {
 	CK_SESSION_HANDLE shown, real;
 	CK_SLOT_ID slot;
+	struct moment opened;        /* if that is recorded */
 	struct view *owner;          /* unless stale; and so the next two */
 	struct session *prev, *next; /* of the owner's */
 	UT_hash_handle hh;           /* in module->sessions, or module->stale, by shown */
@@ -51,6 +53,38 @@ static struct session *find_inlock(struct session *table, CK_SESSION_HANDLE show
 	struct session *s = NULL;
 	HASH_FIND(hh, table, &shown, sizeof shown, s);
 	return s;
+}
+
+void handles_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment)
+{
+	lock_take(&module->life->sessions);
+	struct session *s = find_inlock(module->sessions, shown);
+	if (s)
+		s->opened = *moment;
+	lock_give(&module->life->sessions);
+}
+
+bool handles_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment)
+{
+	lock_take(&module->life->sessions);
+	const struct session *s = find_inlock(module->sessions, shown);
+	if (!s)
+		s = find_inlock(module->stale, shown);
+	if (s)
+		*moment = s->opened;
+	lock_give(&module->life->sessions);
+	return s;
+}
+
+unsigned handles_count(const struct view *view, struct moment *moment)
+{
+	unsigned count = 0;
+	lock_take(&view->module->life->sessions);
+	if (view->session_epoch == view->module->session_epoch)
+		for (const struct session *s = view->sessions; s; s = s->next, count++)
+			*moment = s->opened;
+	lock_give(&view->module->life->sessions);
+	return count;
 }
 
 /* The list of a view's sessions. */

@@ -21,6 +21,7 @@
 struct view;
 struct module;
 struct session;
+struct moment;
 
 /* One session, taken out to be closed. */
 struct taken_session {
@@ -68,6 +69,15 @@ struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot);
 
 /* The next of those taken; false: that was the last. Takes no lock. */
 bool handles_next(struct session **sessions, struct taken_session *taken);
+
+/*
+ * For the record: when and how a session was opened, by whoever holds it or, if it
+ * is stale, held it. And how many sessions a view has open, and how one of them was
+ * opened.
+ */
+void handles_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment);
+bool handles_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment);
+unsigned handles_count(const struct view *view, struct moment *moment);
 
 /* The module is finalised: all its sessions are gone. */
 void handles_forget_all(struct module *module);

@@ -1,280 +1,417 @@
 /*
  * journal.c: see journal.h.
  *
- * A line is made on the stack and leaves in one write() to a descriptor opened
- * for appending, so lines of many threads and processes do not mix.
- *
- * The host knows nothing of our descriptor and may close it or use its number
- * for something else, as daemons do. So before each line the file behind the
- * number is compared with the one that was opened (device and inode); the log is
- * never written into anything else. A file that was moved away, or a descriptor
- * that was closed, is opened anew by its absolute path; if the process may not
- * do that any more (it has changed user), it goes on with what it has. The same
- * comparison guards stderr: closed and used for something else, it gets nothing.
- *
- * A reader that is gone, or a file at its size limit, raises a signal in whoever
- * writes. It is held back and taken off before it can reach the host.
- *
- * Nothing here allocates or takes a lock (syslog() would; its socket is written
- * to directly). Whatever goes wrong, the line is lost and the program goes on.
- * errno is kept. No write or open here lets a thread be cancelled.
+ * Each event is put together on the stack, once for the log and once for the
+ * trace; nothing here takes a lock, so lines of different threads stand in the
+ * order in which they were written. Nothing here allocates (syslog() would; its
+ * socket is written to directly). Whatever goes wrong, the line is lost and the
+ * program goes on. errno is kept. No write or open here lets a thread be cancelled.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "calls.h"
+#include "crash.h"
+#include "describe.h"
 #include "journal.h"
+#include "output.h"
+#include "process.h"
+#include "trace.h"
 #include "view.h"
 
-_Atomic(bool) journal_open;
+_Atomic(bool) journal_open, journal_calls;
 
-static enum { TO_PATH, TO_STDERR, TO_SYSLOG } sink;
+static enum { NO_LOG, TO_FILE, TO_SYSLOG } sink;
+static bool log_calls, trace_calls, keep_lines;
 /*
  * In .data on purpose, where it fills the rest of the one page that is written
  * at every start: as part of .bss, ld.so would have to clear that rest.
  */
 static char path[3584] __attribute__((section(".data")));
+static struct output output = {.path = path, .path_size = sizeof path};
 
-#define LINE 1024
+#define LINE 2048
+
+/* The last lines, for a crash; read as they are found there. */
+#define KEPT 32
+static char kept[KEPT][256];
+static _Atomic(unsigned) lines;
+
+/* ---- when and who */
 
 /* UTC by calculation: gmtime() takes a lock that a child may find held. */
-static size_t print_time(char *line, size_t size)
+void journal_print_time(struct text *text)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
-	long days = t.tv_sec / 86400, second = t.tv_sec % 86400;
-	long z = days + 719468, era = z / 146097, day_of_era = z % 146097;
-	long year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-	long day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	long m = (5 * day_of_year + 2) / 153;
-	long day = day_of_year - (153 * m + 2) / 5 + 1, month = m < 10 ? m + 3 : m - 9;
-	long year = year_of_era + era * 400 + (month <= 2);
-	return (size_t)snprintf(line, size, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%06ldZ", year, month, day,
-	                        second / 3600, second / 60 % 60, second % 60, t.tv_nsec / 1000);
+	uint64_t days = (uint64_t)t.tv_sec / 86400, second = (uint64_t)t.tv_sec % 86400;
+	uint64_t z = days + 719468, era = z / 146097, day_of_era = z % 146097;
+	uint64_t year_of_era =
+	        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	uint64_t m = (5 * day_of_year + 2) / 153;
+	uint64_t day = day_of_year - (153 * m + 2) / 5 + 1, month = m < 10 ? m + 3 : m - 9;
+	uint64_t year = year_of_era + era * 400 + (month <= 2);
+	const struct {
+		uint64_t number;
+		unsigned digits;
+		char after[2];
+	} part[] = {{year, 4, "-"},
+	            {month, 2, "-"},
+	            {day, 2, "T"},
+	            {second / 3600, 2, ":"},
+	            {second / 60 % 60, 2, ":"},
+	            {second % 60, 2, "."},
+	            {(uint64_t)t.tv_nsec / 1000, 6, "Z"}};
+	for (unsigned i = 0; i < COUNT(part); i++) {
+		text_padded(text, part[i].number, part[i].digits);
+		text_put(text, part[i].after);
+	}
 }
-
-struct file_identity {
-	unsigned long long device, inode;
-};
-
-/* By number, so that it is there on old systems too; see scope.c. */
-static bool identify(int directory, const char *name, int flags, struct file_identity *identity)
-{
-	struct statx file;
-	if (syscall(SYS_statx, directory, name, flags | AT_STATX_DONT_SYNC, STATX_INO, &file) != 0)
-		return false;
-	identity->device = (unsigned long long)file.stx_dev_major << 32 | file.stx_dev_minor;
-	identity->inode = file.stx_ino;
-	return true;
-}
-
-/* A file that is written to: unlike its number, it stays what it is. */
-struct watched_file {
-	_Atomic(unsigned long long) device, inode;
-};
-
-static bool is_watched(const struct watched_file *watched, struct file_identity file)
-{
-	return watched->device == file.device && watched->inode == file.inode;
-}
-
-static void watch(struct watched_file *watched, struct file_identity file)
-{
-	watched->device = file.device;
-	watched->inode = file.inode;
-}
-
-static _Atomic(int) kept; /* the log's descriptor; 0: none yet */
-static struct watched_file kept_file, stderr_file;
 
 /*
- * The log's descriptor. Its number, once there is one, is replaced in place:
- * another thread may be about to write to it. Of threads that open the log for
- * the first time together one wins, and the others close theirs after use.
+ * A thread's number costs a system call, so it is kept by the thread, together
+ * with that of the process: a forked child's one thread has another. Where both do
+ * not fit, or there is no key to be had, it is asked for each time.
  */
-static int open_log(void)
+static pthread_key_t key;
+static bool has_key;
+static _Atomic(uint64_t) last_moment; /* inherited by a child: nothing of its own is before */
+static _Atomic(int) last_process;
+
+static uint64_t kept_thread(void)
 {
-	struct file_identity now, there;
-	int fd = atomic_load(&kept);
-	bool usable = fd > 0 && identify(fd, "", AT_EMPTY_PATH, &now) && is_watched(&kept_file, now);
-	if (usable && identify(AT_FDCWD, path, 0, &there) && is_watched(&kept_file, there))
-		return fd;
-	int opened = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-	if (opened < 0)
-		return usable ? fd : -1;
-	if (!identify(opened, "", AT_EMPTY_PATH, &now))
-		return opened;
-	watch(&kept_file, now);
-	if (usable && syscall(SYS_dup3, opened, fd, O_CLOEXEC) == fd) {
-		close(opened);
-		return fd;
-	}
-	int high =
-	        fcntl(opened, F_DUPFD_CLOEXEC, 100); /* out of the way of hosts that count on low numbers */
-	if (high >= 0) {
-		close(opened);
-		opened = high;
-	}
-	atomic_compare_exchange_strong(&kept, &fd, opened);
-	return opened;
+	return has_key ? (uint64_t)(uintptr_t)pthread_getspecific(key) : 0;
 }
 
-static void write_line(int fd, const char *line, size_t length)
+static int thread_of(int pid, uint64_t at)
 {
-	sigset_t raised, before, pending;
-	const struct timespec no_time = {0, 0};
-	sigemptyset(&raised);
-	sigaddset(&raised, SIGPIPE);
-	sigaddset(&raised, SIGXFSZ);
-	sigpending(&pending);
-	sigprocmask(SIG_BLOCK, &raised, &before); /* on Linux the thread's own */
-	ssize_t written;
-	do
-		written = write(fd, line, length);
-	while (written < 0 && errno == EINTR);
-	if (written < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
-		sigtimedwait(&raised, NULL, &no_time);
-	if (written < 0 && errno == EFBIG && !sigismember(&pending, SIGXFSZ))
-		sigtimedwait(&raised, NULL, &no_time);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	uint64_t mine = kept_thread();
+	if (mine >> 32 == (uint64_t)pid)
+		return (int)(mine & 0xffffffff);
+	int tid = (int)syscall(SYS_gettid);
+	if (has_key)
+		pthread_setspecific(key, (void *)(uintptr_t)((uint64_t)pid << 32 | (unsigned)tid));
+	if (has_key && atomic_load(&trace_open))
+		trace_thread(pid, tid, at);
+	return tid;
 }
 
-static void send_to_syslog(const char *line)
+struct moment journal_moment(bool with_stack)
+{
+	struct moment now = {.at = clock_at(CLOCK_MONOTONIC), .pid = process_number()};
+	if (!now.pid)
+		now.pid = (int)syscall(SYS_getpid);
+	now.tid = thread_of(now.pid, now.at);
+	now.stack = with_stack ? stack_take() : 0;
+	atomic_store_explicit(&last_moment, now.at, memory_order_relaxed);
+	return now;
+}
+
+/* The thread that forked had left its numbers where this one, its copy, finds them. */
+void journal_forked(void)
+{
+	if (!atomic_load(&journal_open))
+		return;
+	uint64_t parents = kept_thread(), at = atomic_load(&last_moment);
+	int parent = parents ? (int)(parents >> 32) : atomic_load(&last_process);
+	int thread = parents ? (int)(parents & 0xffffffff) : parent;
+	if (atomic_load(&trace_open) && parent)
+		trace_fork(parent, thread, at);
+	atomic_store(&last_process, process_number());
+	journal_write_note("fork", "child of a process that uses PKCS #11");
+}
+
+/* ---- the log */
+
+static void send_to_syslog(const char *line, size_t length)
 {
 	static const struct sockaddr_un syslog_socket = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
-	char message[LINE + 32];
-	int n = snprintf(message, sizeof message, "<14>p11shim[%ld]: %s", (long)syscall(SYS_getpid), line);
+	char message[LINE + 64];
+	struct text text = text_in(message, sizeof message);
+	text_put(&text, "<14>p11shim[");
+	text_number(&text, (uint64_t)syscall(SYS_getpid));
+	text_put(&text, "]: ");
+	text_bytes(&text, line, length);
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
-	sendto(fd, message, n < (int)sizeof message ? (size_t)n : sizeof message - 1, MSG_NOSIGNAL,
-	       (const struct sockaddr *)&syslog_socket, sizeof syslog_socket);
+	sendto(fd, message, text_length(&text), MSG_NOSIGNAL, (const struct sockaddr *)&syslog_socket,
+	       sizeof syslog_socket);
 	close(fd);
 }
 
-static void put(char *line, size_t length)
+/* A line of the log, in the making. */
+struct line {
+	char buffer[LINE];
+	struct text text;
+	int error, cancel;
+};
+
+static void begin(struct line *line, const char *consumer, const char *module, const char *event,
+                  const char *result, const struct moment *moment)
 {
-	struct file_identity now;
-	/* Names come from file systems and consumers: one event stays one line. */
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 127)
-			line[i] = '?';
-	if (sink == TO_SYSLOG) {
-		send_to_syslog(line);
-		return;
-	}
-	line[length++] = '\n';
-	int fd = STDERR_FILENO;
-	if (sink == TO_PATH)
-		fd = open_log();
-	else if (!identify(fd, "", AT_EMPTY_PATH, &now) || !is_watched(&stderr_file, now))
-		fd = -1;
-	if (fd < 0)
-		return;
-	write_line(fd, line, length);
-	if (sink == TO_PATH && fd != atomic_load(&kept))
-		close(fd);
+	line->error = errno;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &line->cancel);
+	line->text = text_in(line->buffer, sizeof line->buffer - 1);
+	journal_print_time(&line->text);
+	text_put(&line->text, " pid=");
+	text_number(&line->text, (uint64_t)moment->pid);
+	text_put(&line->text, " tid=");
+	text_number(&line->text, (uint64_t)moment->tid);
+	text_put(&line->text, " consumer=");
+	text_foreign(&line->text, consumer);
+	text_put(&line->text, " module=");
+	text_foreign(&line->text, module);
+	text_put(&line->text, " ");
+	text_foreign(&line->text, event);
+	text_put(&line->text, result && result[0] ? " " : "");
+	text_put(&line->text, result);
 }
 
-static void print(const char *consumer, const char *module, const char *event, const char *result,
-                  const char *format, va_list arguments)
+static void keep(const struct line *line)
 {
-	int error = errno, cancel;
-	char line[LINE + 2];
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	size_t n = print_time(line, LINE);
-	n += (size_t)snprintf(line + n, LINE - n, " pid=%ld tid=%ld consumer=%s module=%s %s",
-	                      (long)syscall(SYS_getpid), (long)syscall(SYS_gettid), consumer, module, event);
-	if (n < LINE && result)
-		n += (size_t)snprintf(line + n, LINE - n, " %s", result);
-	if (n < LINE && format) {
-		n += (size_t)snprintf(line + n, LINE - n, " ");
-		if (n < LINE)
-			n += (size_t)vsnprintf(line + n, LINE - n, format, arguments);
+	char *place = kept[atomic_fetch_add(&lines, 1) % KEPT];
+	size_t length = text_length(&line->text);
+	if (length >= sizeof kept[0])
+		length = sizeof kept[0] - 1;
+	memcpy(place, line->buffer, length);
+	place[length] = '\0';
+}
+
+/* hot: one of many; the time then is near enough. */
+static void end(struct line *line, const struct moment *hot, bool to_log)
+{
+	if (keep_lines && !hot)
+		keep(line);
+	if (!to_log) {
+		;
+	} else if (sink == TO_SYSLOG) {
+		send_to_syslog(line->buffer, text_length(&line->text));
+	} else if (sink == TO_FILE) {
+		line->text.end++; /* kept for this */
+		text_put(&line->text, "\n");
+		output_write(&output, line->buffer, text_length(&line->text), hot ? hot->at : 0);
 	}
-	put(line, n < LINE ? n : LINE - 1);
-	pthread_setcancelstate(cancel, NULL);
+	pthread_setcancelstate(line->cancel, NULL);
+	errno = line->error;
+}
+
+/* A life-cycle event, to all sinks; not to the log if that has it as a call. */
+static void tell(const char *consumer, const char *module, const char *event, const char *result,
+                 const char *detail, const struct moment *moment, bool is_call)
+{
+	struct line line;
+	begin(&line, consumer, module, event, result, moment);
+	text_put(&line.text, detail && detail[0] ? " " : "");
+	text_foreign(&line.text, detail);
+	if (atomic_load(&trace_open))
+		trace_event(consumer, module, event, result, detail, moment);
+	end(&line, NULL, !(is_call && log_calls));
+}
+
+void journal_write_call(const struct view *view, unsigned function, CK_RV rv, const char *detail,
+                        const struct moment *moment)
+{
+	char result[64];
+	struct text text = text_in(result, sizeof result - 1);
+	struct moment now = moment ? *moment : journal_moment(atomic_load(&trace_open));
+	describe_return(&text, rv);
+	*text.at = '\0';
+	tell(view->name, view->module->name, calls[function].name, result, detail, &now, moment != NULL);
+}
+
+static void tell_formatted(const char *module, const char *event, const char *format, va_list arguments)
+{
+	char detail[1024];
+	int error = errno;
+	struct moment now = journal_moment(atomic_load(&trace_open));
+	errno = error; /* for %m */
+	vsnprintf(detail, sizeof detail, format, arguments);
+	tell("-", module, event, NULL, detail, &now, false);
 	errno = error;
-}
-
-/* The path made absolute: the host may change its directory. False: too long. */
-static bool keep_path(const char *where)
-{
-	size_t n = 0;
-	if (where[0] != '/') {
-		if (syscall(SYS_getcwd, path, sizeof path - 1) < 0)
-			return false;
-		n = strlen(path);
-		path[n++] = '/';
-	}
-	if (n + strlen(where) >= sizeof path)
-		return false;
-	strcpy(path + n, where);
-	return true;
-}
-
-void journal_start(const char *where)
-{
-	struct file_identity now;
-	if (strcmp(where, "syslog") == 0)
-		sink = TO_SYSLOG;
-	else if (strcmp(where, "stderr") != 0)
-		sink = TO_PATH;
-	else if (identify(STDERR_FILENO, "", AT_EMPTY_PATH, &now))
-		sink = TO_STDERR;
-	else
-		return;
-	if (sink == TO_STDERR)
-		watch(&stderr_file, now);
-	if (sink == TO_PATH && !keep_path(where))
-		return;
-	atomic_store(&journal_open, true);
-}
-
-static void print_detail(const char *consumer, const char *module, const char *event, const char *result,
-                         const char *format, ...)
-{
-	va_list arguments;
-	va_start(arguments, format);
-	print(consumer, module, event, result, format, arguments);
-	va_end(arguments);
-}
-
-void journal_write_call(const struct view *view, unsigned function, CK_RV rv, const char *detail)
-{
-	char number[32];
-	const char *result = calls_return_name(rv);
-	if (!result) {
-		snprintf(number, sizeof number, "0x%lx", rv);
-		result = number;
-	}
-	print_detail(view->name, view->module->name, calls[function].name, result, detail ? "%s" : NULL,
-	             detail);
 }
 
 void journal_write_module(const struct module *module, const char *event, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	print("-", module->name, event, NULL, format, arguments);
+	tell_formatted(module->name, event, format, arguments);
 	va_end(arguments);
+}
+
+void journal_write_module_at(const struct module *module, const char *event, const struct moment *moment)
+{
+	tell("-", module->name, event, NULL, NULL, moment, false);
 }
 
 void journal_write_note(const char *event, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	print("-", "-", event, NULL, format, arguments);
+	tell_formatted("-", event, format, arguments);
 	va_end(arguments);
+}
+
+void journal_up(const struct module *module, bool up)
+{
+	if (UNLIKELY(trace_open))
+		trace_module(module, up);
+}
+
+void journal_has(const struct view *view, bool has)
+{
+	if (UNLIKELY(trace_open))
+		trace_view(view, has);
+}
+
+void journal_recorded(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
+                      const struct moment *began)
+{
+	int error = errno;
+	uint64_t took = clock_at(CLOCK_MONOTONIC) - began->at;
+	if (trace_calls)
+		trace_call(view, function, words, rv, began, took);
+	if (log_calls) {
+		struct line line;
+		char result[64];
+		struct text text = text_in(result, sizeof result - 1);
+		describe_return(&text, rv);
+		*text.at = '\0';
+		begin(&line, view->name, view->module->name, calls[function].name, result, began);
+		text_put(&line.text, " us=");
+		text_microseconds(&line.text, took);
+		describe_call(&line.text, function, words, rv, false);
+		end(&line, began, true);
+	}
+	errno = error;
+}
+
+void journal_finding(const struct view *view, const char *kind, const char *call, const char *what,
+                     const struct account *accounts, unsigned count, unsigned more)
+{
+	struct line line;
+	struct moment now = count ? accounts[0].moment : journal_moment(false);
+	begin(&line, view->name, view->module->name, "finding", kind, &now);
+	text_put(&line.text, ": ");
+	text_foreign(&line.text, what);
+	if (more) {
+		text_put(&line.text, ", ");
+		text_number(&line.text, more);
+		text_put(&line.text, " times more");
+	}
+	if (atomic_load(&trace_open))
+		trace_finding(view, kind, call, what, accounts, count, more);
+	end(&line, NULL, true);
+	for (unsigned i = 0; i < count; i++) {
+		const struct moment *then = &accounts[i].moment;
+		begin(&line, view->name, view->module->name, "stack", NULL, &now);
+		text_put(&line.text, accounts[i].what);
+		text_put(&line.text, " ");
+		text_foreign(&line.text, accounts[i].who);
+		text_put(&line.text, ", thread ");
+		text_number(&line.text, (uint64_t)then->pid);
+		text_put(&line.text, "/");
+		text_number(&line.text, (uint64_t)then->tid);
+		if (i > 0 && then->at && now.at > then->at) {
+			text_put(&line.text, ", ");
+			text_microseconds(&line.text, (now.at - then->at) / 1000); /* ms */
+			text_put(&line.text, " ms before");
+		}
+		text_put(&line.text, ": ");
+		stack_print(&line.text, then->stack, false);
+		end(&line, NULL, true);
+	}
+}
+
+/* ---- crash */
+
+void journal_last_word(const char *line, size_t length)
+{
+	static char nowhere[1];
+	struct output to_stderr = {.path = nowhere, .path_size = 1};
+	if (sink == TO_FILE)
+		output_write(&output, line, length, 0);
+	else if (output_start_stderr(&to_stderr))
+		output_write(&to_stderr, line, length, 0);
+}
+
+void journal_last_lines(void)
+{
+	unsigned last = atomic_load(&lines);
+	for (unsigned i = last > KEPT ? last - KEPT : 0; i < last; i++) {
+		char buffer[sizeof kept[0] + 8];
+		struct text text = text_in(buffer, sizeof buffer);
+		text_put(&text, "  ");
+		text_bytes(&text, kept[i % KEPT], strnlen(kept[i % KEPT], sizeof kept[0]));
+		text_put(&text, "\n");
+		journal_last_word(buffer, text_length(&text));
+	}
+}
+
+/* ---- start */
+
+/* To a person only: a program's stderr may be anything. */
+static void warn(const char *what, const char *where)
+{
+	char buffer[512];
+	struct text text = text_in(buffer, sizeof buffer - 1);
+	int error = errno;
+	if (!isatty(STDERR_FILENO))
+		return;
+	text_put(&text, "p11shim: ");
+	text_put(&text, what);
+	text_put(&text, " ");
+	text_foreign(&text, where);
+	text_put(&text, " cannot be written: ");
+	text_put(&text, strerror(error));
+	text.end++;
+	text_put(&text, "\n");
+	if (write(STDERR_FILENO, buffer, text_length(&text)) < 0)
+		return;
+}
+
+static void start_log(const char *where)
+{
+	if (strcmp(where, "syslog") == 0) {
+		sink = TO_SYSLOG;
+	} else if (strcmp(where, "stderr") == 0) {
+		sink = output_start_stderr(&output) ? TO_FILE : NO_LOG;
+	} else {
+		sink = TO_FILE;
+		if (!output_start(&output, where))
+			warn("the log", where);
+	}
+}
+
+void journal_start(const struct journal_settings *settings)
+{
+	int cancel;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	stack_start(); /* REENTRANT: no lock held */
+	has_key = sizeof(void *) == 8 && pthread_key_create(&key, NULL) == 0;
+	atomic_store(&last_process, process_number());
+	keep_lines = settings->on_crash;
+	if (settings->log)
+		start_log(settings->log);
+	log_calls = settings->log_calls && sink != NO_LOG;
+	trace_calls = settings->trace && settings->trace_calls;
+	atomic_store(&journal_calls, log_calls || trace_calls || settings->on_crash);
+	if (settings->trace) {
+		if (!trace_start(settings->trace, trace_calls))
+			warn("the trace", settings->trace);
+		atomic_store(&trace_open, true);
+	}
+	if (settings->on_crash)
+		crash_start();
+	atomic_store(&journal_open, sink != NO_LOG || settings->trace || settings->on_crash);
+	pthread_setcancelstate(cancel, NULL);
 }

@@ -11,6 +11,7 @@
  * count or the head that leads to them; they are never freed. A child forked in
  * the middle sees them whole or not at all.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,7 +262,7 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 		*ppFunctionList =
 		        wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
 	}
-	journal_call(view, CALL_C_GetFunctionList, rv, NULL);
+	journal_call(view, CALL_C_GetFunctionList, rv, NULL, NULL);
 	scope_release(hold);
 	return rv;
 }
@@ -306,7 +307,7 @@ CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t
 	        calls_invoke(lists_target(list, CALL_C_GetInterface), 4, words); /* REENTRANT: no lock held */
 	if (rv == CKR_OK && ppInterface && *ppInterface)
 		*ppInterface = (CK_INTERFACE_PTR)wrap_interface(view, *ppInterface);
-	journal_call(view, CALL_C_GetInterface, rv, NULL);
+	journal_call(view, CALL_C_GetInterface, rv, NULL, NULL);
 	scope_release(hold);
 	return rv;
 }
@@ -326,7 +327,7 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 	if (rv == CKR_OK)
 		for (CK_ULONG i = 0; i < capacity && i < *pulCount; i++)
 			pInterfacesList[i] = *wrap_interface(view, &pInterfacesList[i]);
-	journal_call(view, CALL_C_GetInterfaceList, rv, NULL);
+	journal_call(view, CALL_C_GetInterfaceList, rv, NULL, NULL);
 	scope_release(hold);
 	return rv;
 }
@@ -387,6 +388,14 @@ void *lists_symbol(void *handle, const char *name, const void *caller)
 	}
 	door_dlsym(handle, name); /* dlerror() is to tell of this one, which succeeds, not of ours */
 	return slot;
+}
+
+void lists_before_unload(const void *handle)
+{
+	int error = errno;
+	process_enter();
+	modules_closed(handle);
+	errno = error;
 }
 
 bool lists_before_load(int flags)

@@ -50,4 +50,7 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 /* For the door, before a dlopen. True: RTLD_DEEPBIND is to be taken out of the flags. */
 bool lists_before_load(int flags);
 
+/* For the door, before a dlclose, while the journal is open. errno is kept. */
+void lists_before_unload(const void *handle);
+
 #endif

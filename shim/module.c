@@ -48,6 +48,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "findings.h"
 #include "gate.h"
 #include "handles.h"
 #include "journal.h"
@@ -234,6 +235,13 @@ struct module *module_of(const void *function, const struct object *instance)
 	return m;
 }
 
+void modules_closed(const void *handle)
+{
+	for (unsigned i = 0; i < atomic_load(&modules_made); i++)
+		if (modules[i].object.map == handle && !atomic_load(&modules[i].gone))
+			findings_closed(&modules[i]);
+}
+
 void modules_notice_unloads(void)
 {
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
@@ -250,6 +258,8 @@ void modules_notice_unloads(void)
 		gone_inlock(m, instance);
 		lock_give(&m->life->lock);
 		journal_module(m, "unload", "%s", object.path);
+		if (UNLIKELY(journal_open))
+			findings_unloaded(m, false);
 	}
 }
 
@@ -268,8 +278,9 @@ static bool is_retired(const struct view *view)
 static void view_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
-	bool on = m->settings.observe || (m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
-	                                  m->settings.drain == DRAIN_NO && !handles_translated(m));
+	bool on = !atomic_load_explicit(&journal_calls, memory_order_relaxed);
+	on = on && (m->settings.observe || (m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
+	                                    m->settings.drain == DRAIN_NO && !handles_translated(m)));
 	view_live_inlock(view, on && !is_retired(view));
 }
 
@@ -509,6 +520,8 @@ static CK_RV bring_up_inlock(struct module *m)
 		rv = reset(m);
 	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
 	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+	if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
+		journal_up(m, true);
 
 	if (!alone) {
 		process_linker_end(begun);
@@ -751,25 +764,21 @@ static void leave_inlock(struct view *view)
 /*
  * Lets the calls come back that are in the module although it is about to be
  * finalised; the state is BUSY already, so no others go in. Calls that take the
- * short way are not known of, unless drain = yes or report forbids it.
+ * short way are not known of, unless drain = yes or report forbids it, or every
+ * call is recorded. How many did not come back.
  */
-static void drain_inlock(struct module *m, const struct view *view)
+static unsigned drain_inlock(struct module *m)
 {
 	struct life *life = m->life;
 	bool all = m->settings.drain == DRAIN_YES;
 	if (life->polling == 0 && life->inside == 0)
-		return;
-	if (life->inside > 0)
-		journal_module(m, "finding", "calls in flight: %u when %s finalised last", life->inside,
-		               view->name);
+		return 0;
 	uint64_t t = clock_at(CLOCK_MONOTONIC), end = t + (all ? DRAIN_PATIENCE : POLL_PATIENCE);
 	/* A thread that comes here out of its own poll, by a signal, does not wait for itself. */
 	for (; ((life->polling > 0 && life->poller != thread_self()) || (all && life->inside > 0)) && t < end;
 	     t = clock_at(CLOCK_MONOTONIC))
 		bell_wait(&life->changed, &life->lock, end - t);
-	if (t >= end && life->inside + life->polling > 0)
-		journal_module(m, "finding", "calls in flight: %u did not come back",
-		               life->inside + life->polling);
+	return t >= end ? life->inside + life->polling : 0;
 }
 
 /*
@@ -781,10 +790,17 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 {
 	struct life *life = m->life;
 	begin_inlock(life, false);
-	if (!life->foreign)
-		drain_inlock(m, view);
+	unsigned inside = life->foreign ? 0 : life->inside;
+	if (UNLIKELY(journal_open) && inside > 0) {
+		lock_give(&life->lock);
+		findings_in_flight(view, inside);
+		lock_take(&life->lock);
+	}
+	unsigned lost = life->foreign ? 0 : drain_inlock(m);
 	struct session *sessions = life->foreign ? handles_take_all(view, NULL) : NULL;
 	lock_give(&life->lock);
+	if (UNLIKELY(journal_open) && lost > 0)
+		findings_never_came_back(view, lost);
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 	CK_RV rv = CKR_OK;
@@ -796,6 +812,8 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		process_linker_end(begun);
 		journal_module(m, "real C_Finalize", "%s",
 		               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+		if (rv == CKR_OK)
+			journal_up(m, false);
 	}
 	pthread_setcancelstate(cancel, NULL);
 	process_enter();
@@ -810,6 +828,15 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		end_inlock(life, LIFE_UP); /* it says that it lives on */
 	}
 	return rv;
+}
+
+/* What kept a module in memory while it was initialised. With no lock. */
+static void let_go(struct module *m, void *hold)
+{
+	struct object object = m->object;
+	scope_release(hold); /* REENTRANT: no lock held */
+	if (UNLIKELY(journal_open) && hold && !scope_still_there(&object))
+		findings_unloaded(m, true);
 }
 
 CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
@@ -851,7 +878,7 @@ CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
 			count_inlock(view, 1); /* it refused: as before */
 	}
 	lock_give(&life->lock);
-	scope_release(hold); /* REENTRANT: no lock held */
+	let_go(m, hold);
 	return rv;
 }
 
@@ -933,16 +960,19 @@ void module_leave(struct view *view, const struct ticket *ticket)
 	if (ticket->reference && life->references == 0 && life->state == LIFE_UP)
 		bring_down_inlock(m, view, NULL, &hold);
 	lock_give(&life->lock);
-	scope_release(hold); /* REENTRANT: no lock held */
+	let_go(m, hold);
 }
 
 struct standing module_standing(struct view *view)
 {
 	struct life *life = view->module->life;
 	lock_take(&life->lock);
+	adopt_inlock(view->module);
 	struct standing standing = {.counts = view->count > 0 && !view_inherited_inlock(view),
 	                            .left = view->finalised,
-	                            .up = life->state == LIFE_UP};
+	                            .up = life->state == LIFE_UP,
+	                            .inherited = view_inherited_inlock(view),
+	                            .retired = is_retired(view)};
 	lock_give(&life->lock);
 	return standing;
 }
@@ -986,7 +1016,7 @@ static void at_exit_of_module(void *argument)
 	process_enter();
 	if (atomic_load(&m->gone))
 		return;
-	if (m->settings.at_exit == AT_EXIT_FINALIZE)
+	if (m->settings.at_exit == AT_EXIT_FINALIZE && !m->settings.observe)
 		finalise_at_exit(m);
 	retire(m);
 }
@@ -1020,8 +1050,22 @@ static void retire_for_later_consumers(struct module *m)
 	journal_module(m, "retire", "the process is exiting: for consumers loaded after it");
 }
 
+static void at_the_very_end(void *nothing)
+{
+	(void)nothing;
+	process_enter();
+	findings_at_exit();
+}
+
+/*
+ * An exit handler that is registered now, among the destructors of objects, runs
+ * when all of those have run: they are one handler to exit(), which then looks for
+ * new ones.
+ */
 __attribute__((destructor)) static void at_exit_of_process(void)
 {
+	if (UNLIKELY(journal_open))
+		__cxa_atexit(at_the_very_end, NULL, &__dso_handle);
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
 		struct module *m = &modules[i];
 		if (!m->destructors || m->settings.at_exit != AT_EXIT_AUTO || atomic_load(&m->gone))

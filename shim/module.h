@@ -83,6 +83,9 @@ void *module_hold(struct module *module);
 /* Before something is loaded: notice which modules have been unloaded. */
 void modules_notice_unloads(void);
 
+/* For the record: a handle is about to be closed, of a module perhaps. No lock may be held. */
+void modules_closed(const void *handle);
+
 /* C_Initialize and C_Finalize of a view; list: the one whose function was called. */
 CK_RV module_initialise(struct view *view, const struct list *list, CK_VOID_PTR pInitArgs);
 CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved);
@@ -118,9 +121,11 @@ CK_RV module_call(struct module *module, void *function, unsigned parameters, co
 
 /* How the view stands at the moment. */
 struct standing {
-	bool counts; /* initialised in this process */
-	bool left;   /* finalised, and not initialised since */
-	bool up;     /* the module is up */
+	bool counts;    /* initialised in this process */
+	bool left;      /* finalised, and not initialised since */
+	bool up;        /* the module is up */
+	bool inherited; /* counts, but in the process that this one was forked from */
+	bool retired;   /* the process is exiting, and the module may be destroyed for it */
 };
 struct standing module_standing(struct view *view);
 

@@ -71,7 +71,7 @@ void process_enter(void)
 	}
 	lock_give(&now->entering);
 	if (noticed)
-		journal_note("fork", "child of a process that uses PKCS #11");
+		journal_forked();
 }
 
 int process_number(void)

@@ -15,8 +15,10 @@
  *             an initialise or finalise, nobody waits. module.c works out from
  *             the views what the parent had.
  *   view[]    zero: no view's count was made in this process.
+ *   told      zero: free (findings.c).
  *   events[]  zero: nobody waits for slot events, none has been found, and
  *   view_events[]   none of them has been seen.
+ *   flights[] zero: no recorded call is in flight (crash.c).
  *
  * Everything else is ordinary memory, which the child inherits in whatever
  * state the other threads had left it; each room says how its own is read.
@@ -90,6 +92,15 @@ struct view_events {
 	struct reader *readers;
 };
 
+/* A recorded call in flight. Belongs to crash.c, which explains it. */
+struct flight {
+	_Atomic(uintptr_t) thread; /* 0: none */
+	_Atomic(uintptr_t) depth, view, caller;
+	_Atomic(uint64_t) began;
+	_Atomic(unsigned) function;
+	_Atomic(int) tid;
+};
+
 struct forgotten {
 	_Atomic(unsigned char) live[GATE_LISTS];
 	_Atomic(int) entered;
@@ -101,6 +112,8 @@ struct forgotten {
 	/* on pages of their own, as a rule: not wanted by a child that never waits */
 	struct events events[MODULES];
 	struct view_events view_events[VIEWS];
+	struct lock told;
+	struct flight flights[FLIGHTS];
 };
 
 #define FORGOTTEN_SIZE ((sizeof(struct forgotten) + FORGOTTEN_PAGE - 1) / FORGOTTEN_PAGE * FORGOTTEN_PAGE)

@@ -9,6 +9,7 @@
 #define MODULES 32     /* modules; each needs one list for itself */
 #define SHARED_LISTS 8 /* kept for consumers that come when the others are used up */
 #define EVENT_SLOTS 64 /* slots of a module whose events are kept until all have seen them */
+#define FLIGHTS 256    /* recorded calls that are seen in flight at once */
 #define VIEWS 128      /* views, the modules' shared ones included */
 
 #if defined __aarch64__

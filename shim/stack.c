@@ -220,6 +220,15 @@ stack_id stack_take(void)
 	return frames ? keep(frame, frames) : 0;
 }
 
+stack_id stack_of_caller(const void *caller)
+{
+	uint64_t frame;
+	if (!atomic_load(&arena) || process_linker_suspect())
+		return 0;
+	frame = frame_of((uintptr_t)caller - 1);
+	return keep(&frame, 1);
+}
+
 static void print_frame(struct text *text, const char *path, uint64_t offset, bool json)
 {
 	struct text before = *text;

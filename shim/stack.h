@@ -28,6 +28,9 @@ void stack_start(void);
  */
 stack_id stack_take(void);
 
+/* One frame only: a call that returns to that address. */
+stack_id stack_of_caller(const void *caller);
+
 /* The frames of a stack: ["PATH+0xOFFSET",...] for JSON, PATH+0xOFFSET PATH... else. */
 void stack_print(struct text *text, stack_id stack, bool json);
 

@@ -1,0 +1,710 @@
+/*
+ * findings.c: see findings.h.
+ *
+ * What is remembered lies in ordinary memory and is copied under `told`, a lock
+ * that a fork frees; a child that was forked in the middle of such a copy may read
+ * a moment that is half another. It then tells of a wrong stack, no more: every
+ * number in there is checked where it is used.
+ *
+ * The same act, from the same place, is told of once; how often it came again is
+ * said at exit.
+ */
+#include <string.h>
+
+#include "calls.h"
+#include "crash.h"
+#include "describe.h"
+#include "findings.h"
+#include "handles.h"
+#include "process.h"
+
+enum finding {
+	DOUBLE_FINALISE,
+	USE_AFTER_FINALISE,
+	USE_BEFORE_INITIALISE,
+	INITIALISE_LEAKED,
+	SESSIONS_LEAKED,
+	UNLOAD_WHILE_INITIALISED,
+	INHERITED_HANDLE,
+	FINALISE_IN_CHILD,
+	CALL_AT_EXIT,
+	OTHERS_LOGOUT,
+	INCOMPATIBLE_ARGUMENTS,
+	CALL_IN_FLIGHT,
+	FINDINGS
+};
+
+static const char finding_name[FINDINGS][25] = {
+        [DOUBLE_FINALISE] = "double-finalise",
+        [USE_AFTER_FINALISE] = "use-after-finalise",
+        [USE_BEFORE_INITIALISE] = "use-before-initialise",
+        [INITIALISE_LEAKED] = "initialise-leaked",
+        [SESSIONS_LEAKED] = "sessions-leaked",
+        [UNLOAD_WHILE_INITIALISED] = "unload-while-initialised",
+        [INHERITED_HANDLE] = "inherited-handle",
+        [FINALISE_IN_CHILD] = "finalise-in-child",
+        [CALL_AT_EXIT] = "call-at-exit",
+        [OTHERS_LOGOUT] = "others-logout",
+        [INCOMPATIBLE_ARGUMENTS] = "incompatible-arguments",
+        [CALL_IN_FLIGHT] = "call-in-flight",
+};
+
+/* A moment, and whose. */
+struct deed {
+	const struct view *view; /* NULL: nobody's */
+	struct moment moment;
+};
+
+/* What C_Initialize was given, as far as it matters to others. */
+struct wishes {
+	CK_FLAGS flags;
+	bool callbacks, some_callbacks;
+	const void *reserved;
+	uint32_t reserved_text; /* hash of the text there */
+};
+
+static struct {
+	struct moment initialised, finalised;
+	bool has; /* as it sees it */
+} of_view[VIEWS];
+
+static struct {
+	struct deed initialised, finalised; /* whoever did that last */
+	struct moment closed;               /* dlclose */
+	struct wishes wishes;
+	bool up, foreign; /* mode = observe: as it seems to be */
+} of_module[MODULES];
+
+#define LOGINS 64
+static struct {
+	const struct view *view; /* NULL: free */
+	CK_SLOT_ID slot;
+	struct moment moment;
+} logins[LOGINS];
+
+#define KEPT 256
+static struct {
+	const struct view *view; /* NULL: free */
+	enum finding kind;
+	unsigned function;
+	stack_id stack;
+	int pid; /* what a parent has told of counts for itself */
+	unsigned more;
+} told[KEPT];
+
+static struct lock *lock(void)
+{
+	return &p11shim_forgotten.state.told;
+}
+
+static unsigned number_of(const struct module *module)
+{
+	return (unsigned)(module->life - p11shim_forgotten.state.life);
+}
+
+/* ---- telling */
+
+/* How it came to the act: made one by one, in an array of accounts. */
+#define ACCOUNTS 10
+struct story {
+	struct account account[ACCOUNTS];
+	unsigned count;
+};
+
+static void add(struct story *story, const char *what, const char *who, struct moment moment)
+{
+	if (moment.at && story->count < ACCOUNTS)
+		story->account[story->count++] = (struct account){what, who, moment};
+}
+
+static void add_deed(struct story *story, const char *what, struct deed deed)
+{
+	add(story, what, deed.view ? deed.view->name : "", deed.moment);
+}
+
+/* Is it the first time? Counts the others. Full: it is. */
+static bool is_new(const struct view *view, enum finding kind, unsigned function, stack_id stack)
+{
+	bool new = true;
+	int pid = process_number();
+	lock_take(lock());
+	for (unsigned i = 0; i < KEPT; i++) {
+		if (!told[i].view || told[i].pid != pid) {
+			told[i].pid = pid;
+			told[i].view = view;
+			told[i].kind = kind;
+			told[i].function = function;
+			told[i].stack = stack;
+			told[i].more = 0;
+			break;
+		}
+		if (told[i].view == view && told[i].kind == kind && told[i].function == function &&
+		    told[i].stack == stack) {
+			told[i].more++;
+			new = false;
+			break;
+		}
+	}
+	lock_give(lock());
+	return new;
+}
+
+static void tell(const struct view *view, enum finding kind, unsigned function, const struct story *story,
+                 const char *format, const char *other, uint64_t number)
+{
+	char what[320];
+	struct text text = text_in(what, sizeof what - 1);
+	const char *call = function < CALLS ? calls[function].name : "-";
+	if (!is_new(view, kind, function, story->count ? story->account[0].moment.stack : 0))
+		return;
+	for (const char *c = format; *c; c++) {
+		if (*c != '$')
+			text_bytes(&text, c, 1);
+		else if (*++c == 'v')
+			text_foreign(&text, view->name);
+		else if (*c == 'm')
+			text_foreign(&text, view->module->name);
+		else if (*c == 'c')
+			text_put(&text, call);
+		else if (*c == 'o')
+			text_foreign(&text, other);
+		else
+			text_number(&text, number);
+	}
+	*text.at = '\0';
+	journal_finding(view, finding_name[kind], call, what, story->account, story->count, 0);
+}
+
+/* ---- what is remembered */
+
+static struct moment of(const struct moment *moment)
+{
+	lock_take(lock());
+	struct moment copy = *moment;
+	lock_give(lock());
+	return copy;
+}
+
+static struct deed deed_of(const struct deed *deed)
+{
+	lock_take(lock());
+	struct deed copy = *deed;
+	lock_give(lock());
+	return copy;
+}
+
+static void remember_initialised(const struct view *view, const struct moment *now, bool really)
+{
+	unsigned m = number_of(view->module);
+	lock_take(lock());
+	of_view[view - views].initialised = *now;
+	of_view[view - views].has = true;
+	if (really) {
+		of_module[m].initialised = (struct deed){view, *now};
+		of_module[m].closed = (struct moment){0};
+		of_module[m].up = true;
+	}
+	lock_give(lock());
+}
+
+static void remember_finalised(const struct view *view, const struct moment *now, bool really)
+{
+	unsigned m = number_of(view->module);
+	lock_take(lock());
+	of_view[view - views].finalised = *now;
+	of_view[view - views].has = false;
+	if (really) {
+		of_module[m].finalised = (struct deed){view, *now};
+		of_module[m].up = false;
+	}
+	for (unsigned i = 0; i < LOGINS; i++)
+		if (logins[i].view &&
+		    (really ? logins[i].view->module == view->module : logins[i].view == view))
+			logins[i].view = NULL;
+	lock_give(lock());
+}
+
+static void remember_login(const struct view *view, CK_SLOT_ID slot, const struct moment *now)
+{
+	unsigned place = LOGINS;
+	lock_take(lock());
+	for (unsigned i = LOGINS; i-- > 0;)
+		if (!logins[i].view || (logins[i].view == view && logins[i].slot == slot))
+			place = i;
+	for (unsigned i = 0; i < LOGINS; i++)
+		if (logins[i].view == view && logins[i].slot == slot)
+			place = i;
+	if (place < LOGINS) {
+		logins[place].view = view;
+		logins[place].slot = slot;
+		logins[place].moment = *now;
+	}
+	lock_give(lock());
+}
+
+/* The n-th other that is logged in on that slot; the entries go when the last has been asked for. */
+static bool logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, struct deed *other)
+{
+	bool found = false;
+	lock_take(lock());
+	for (unsigned i = 0; i < LOGINS && !found; i++) {
+		const struct view *v = logins[i].view;
+		if (v && v != view && v->module == view->module && logins[i].slot == slot && n-- == 0) {
+			*other = (struct deed){v, logins[i].moment};
+			found = true;
+		}
+	}
+	for (unsigned i = 0; i < LOGINS && !found; i++)
+		if (logins[i].view && logins[i].view->module == view->module && logins[i].slot == slot)
+			logins[i].view = NULL;
+	lock_give(lock());
+	return found;
+}
+
+/* ---- arguments (contract C8) */
+
+static struct wishes wishes_of(const CK_C_INITIALIZE_ARGS *args)
+{
+	struct wishes wishes = {0};
+	if (!args || !describe_readable(args, sizeof *args))
+		return wishes;
+	int callbacks = !!args->CreateMutex + !!args->DestroyMutex + !!args->LockMutex + !!args->UnlockMutex;
+	wishes.flags = args->flags;
+	wishes.callbacks = callbacks == 4;
+	wishes.some_callbacks = callbacks > 0 && callbacks < 4;
+	wishes.reserved = args->pReserved;
+	if (wishes.reserved && describe_readable(wishes.reserved, 1)) {
+		const unsigned char *c = wishes.reserved;
+		const unsigned char *end = c + (4096 - (uintptr_t)c % 4096);
+		wishes.reserved_text = 2166136261u;
+		while (c < end && *c)
+			wishes.reserved_text = (wishes.reserved_text ^ *c++) * 16777619u;
+	}
+	return wishes;
+}
+
+static bool locks(const struct wishes *wishes)
+{
+	return wishes->callbacks || wishes->flags & CKF_OS_LOCKING_OK;
+}
+
+static const char *conflict(const struct wishes *first, const struct wishes *second, bool observed)
+{
+	if (second->reserved && second->reserved != first->reserved &&
+	    second->reserved_text != first->reserved_text)
+		return "$v passed parameters in pReserved that $m, initialised already by $o, never saw";
+	if (second->flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS &&
+	    !(first->flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS))
+		return "$v forbids $m to create threads; $o, which initialised it, had allowed it";
+	if (observed && locks(second) && !locks(first))
+		return "$v wants $m to lock; $o, which initialised it, had not asked for that";
+	return NULL;
+}
+
+static void check_arguments(const struct view *view, const uintptr_t *words, CK_RV rv,
+                            const struct looked *looked, bool was_up)
+{
+	unsigned m = number_of(view->module);
+	struct wishes mine = wishes_of((const CK_C_INITIALIZE_ARGS *)words[0]);
+	struct story story = {.count = 0};
+	add(&story, "C_Initialize of", view->name, looked->now);
+	if (mine.some_callbacks && rv == CKR_ARGUMENTS_BAD) {
+		tell(view, INCOMPATIBLE_ARGUMENTS, CALL_C_Initialize, &story,
+		     "$v gave some of the four mutex functions, but not all", NULL, 0);
+		return;
+	}
+	if (!was_up && rv == CKR_OK) {
+		lock_take(lock());
+		of_module[m].wishes = mine;
+		lock_give(lock());
+	}
+	if (!was_up || (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED))
+		return;
+	struct deed first = deed_of(&of_module[m].initialised);
+	const char *what = conflict(&of_module[m].wishes, &mine, view->module->settings.observe);
+	if (!what || !first.view || first.view == view)
+		return;
+	add_deed(&story, "initialised by", first);
+	tell(view, INCOMPATIBLE_ARGUMENTS, CALL_C_Initialize, &story, what, first.view->name, 0);
+}
+
+/* ---- before and after a call */
+
+static struct moment act(const struct looked *looked)
+{
+	return looked->now.stack ? looked->now : journal_moment(true);
+}
+
+static bool is_getter(unsigned function)
+{
+	return function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
+	       function == CALL_C_GetInterfaceList;
+}
+
+static void tell_of_exit(const struct view *view, unsigned function, const struct looked *looked)
+{
+	struct story story = {.count = 0};
+	add(&story, "the call, by", view->name, act(looked));
+	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+	tell(view, CALL_AT_EXIT, function, &story,
+	     "$v called $c while the process was exiting, when $m may have destroyed itself", NULL, 0);
+}
+
+static void tell_of_child(const struct view *view, const struct looked *looked)
+{
+	struct story story = {.count = 0};
+	add(&story, "C_Finalize in the child, by", view->name, act(looked));
+	add(&story, "initialised in the parent by", view->name, of(&of_view[view - views].initialised));
+	tell(view, FINALISE_IN_CHILD, CALL_C_Finalize, &story,
+	     "$v, in a forked child, finalised $m, which only its parent had initialised", NULL, 0);
+}
+
+static void tell_of_handle(const struct view *view, unsigned function, CK_SESSION_HANDLE session,
+                           const struct looked *looked)
+{
+	struct story story = {.count = 0};
+	struct moment opened = {0};
+	add(&story, "the call, by", view->name, act(looked));
+	handles_opened(view->module, session, &opened);
+	add(&story, "session opened by", view->name, opened);
+	add(&story, "initialised in the parent by", view->name, of(&of_view[view - views].initialised));
+	tell(view, INHERITED_HANDLE, function, &story,
+	     "$v, in a forked child, called $c with session $n of its parent", NULL, session);
+}
+
+/* The surplus C_Finalize of a view, whose own life is what counts (C3). */
+static void tell_of_surplus(const struct view *view, const struct looked *looked)
+{
+	struct moment finalised = of(&of_view[view - views].finalised);
+	struct story story = {.count = 0};
+	add(&story, "C_Finalize of", view->name, act(looked));
+	add(&story, "finalised before by", view->name, finalised);
+	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+	if (!finalised.at)
+		add_deed(&story, "initialised by", deed_of(&of_module[number_of(view->module)].initialised));
+	tell(view, DOUBLE_FINALISE, CALL_C_Finalize, &story,
+	     finalised.at ? "$v called C_Finalize of $m more often than C_Initialize"
+	                  : "$v called C_Finalize of $m without having initialised it",
+	     NULL, 0);
+}
+
+static void tell_of_use(const struct view *view, unsigned function, const struct looked *looked)
+{
+	struct story story = {.count = 0};
+	add(&story, "the call, by", view->name, act(looked));
+	add(&story, "finalised by", view->name, of(&of_view[view - views].finalised));
+	if (looked->standing.left) {
+		add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+		tell(view, USE_AFTER_FINALISE, function, &story, "$v called $c after it had finalised $m",
+		     NULL, 0);
+	} else {
+		tell(view, USE_BEFORE_INITIALISE, function, &story,
+		     "$v called $c before anybody had initialised $m", NULL, 0);
+	}
+}
+
+static void tell_of_sessions(const struct view *view, const struct looked *looked)
+{
+	struct story story = {.count = 0};
+	add(&story, "C_Finalize of", view->name, act(looked));
+	add(&story, "one of them opened by", view->name, looked->session);
+	tell(view, SESSIONS_LEAKED, CALL_C_Finalize, &story, "$v finalised $m and left $n sessions open",
+	     NULL, looked->sessions);
+}
+
+static void check_logout(const struct view *view, const uintptr_t *words, const struct looked *looked)
+{
+	CK_SLOT_ID slot;
+	struct deed other;
+	if (!handles_slot(view->module, words[0], &slot))
+		return;
+	for (unsigned n = 0; logged_in(view, slot, n, &other); n++) {
+		CK_SESSION_HANDLE session;
+		struct story story = {.count = 0};
+		if (view->module->settings.logout == LOGOUT_HELD ||
+		    !handles_nth(view->module, other.view, slot, 0, &session))
+			continue;
+		add(&story, "C_Logout of", view->name, act(looked));
+		add_deed(&story, "logged in by", other);
+		tell(view, OTHERS_LOGOUT, CALL_C_Logout, &story,
+		     "$v logged out a token of $m that $o had logged in to and still uses", other.view->name,
+		     0);
+	}
+}
+
+static void check_login(const struct view *view, const uintptr_t *words, CK_RV rv,
+                        const struct looked *looked)
+{
+	CK_SLOT_ID slot;
+	if ((rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) && words[1] != CKU_CONTEXT_SPECIFIC &&
+	    handles_slot(view->module, words[0], &slot))
+		remember_login(view, slot, &looked->now);
+}
+
+/* ---- mode = observe: the module answers, so what comes is told of before it does */
+
+static void observe_before(const struct view *view, unsigned function, const uintptr_t *words,
+                           struct looked *looked)
+{
+	unsigned m = number_of(view->module);
+	struct deed finalised = deed_of(&of_module[m].finalised);
+	struct deed initialised = deed_of(&of_module[m].initialised);
+	struct story story = {.count = 0};
+	bool has = of_view[view - views].has;
+	looked->standing.up = of_module[m].up;
+	looked->standing.counts = has;
+	looked->inherited = has && of(&of_view[view - views].initialised).pid != looked->now.pid;
+	if (is_getter(function) || of_module[m].foreign)
+		return;
+	if (looked->standing.retired) {
+		tell_of_exit(view, function, looked);
+		return;
+	}
+	if (function == CALL_C_Initialize)
+		return;
+	if (looked->inherited) {
+		if (function == CALL_C_Finalize)
+			tell_of_child(view, looked);
+		else if (calls[function].kind[0] == PARAMETER_SESSION)
+			tell_of_handle(view, function, words[0], looked);
+		return;
+	}
+	if (looked->standing.up && (function != CALL_C_Finalize || has))
+		return;
+	add(&story, function == CALL_C_Finalize ? "C_Finalize of" : "the call, by", view->name, act(looked));
+	if (!looked->standing.up)
+		add_deed(&story, "finalised before by", finalised);
+	add_deed(&story, "initialised by", initialised);
+	if (function == CALL_C_Finalize && looked->standing.up)
+		tell(view, DOUBLE_FINALISE, function, &story, "$v finalised $m, which $o had initialised",
+		     initialised.view ? initialised.view->name : "", 0);
+	else if (function == CALL_C_Finalize && finalised.view)
+		tell(view, DOUBLE_FINALISE, function, &story,
+		     "$v finalised $m, which $o had finalised already", finalised.view->name, 0);
+	else if (finalised.view)
+		tell(view, USE_AFTER_FINALISE, function, &story, "$v called $c after $o had finalised $m",
+		     finalised.view->name, 0);
+	else
+		tell(view, USE_BEFORE_INITIALISE, function, &story,
+		     "$v called $c before anybody had initialised $m", NULL, 0);
+}
+
+static void forget_sessions(struct session *sessions)
+{
+	struct taken_session session;
+	while (handles_next(&sessions, &session))
+		;
+}
+
+static void observe_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
+                          const struct looked *looked)
+{
+	struct module *module = view->module;
+	unsigned m = number_of(module);
+	struct taken_session session;
+	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize && !of_module[m].up)
+		of_module[m].foreign = true; /* by somebody out of sight */
+	if (rv != CKR_OK)
+		return;
+	switch (function) {
+	case CALL_C_Initialize:
+		remember_initialised(view, &looked->now, true);
+		journal_up(module, true);
+		journal_has(view, true);
+		break;
+	case CALL_C_Finalize:
+		remember_finalised(view, &looked->now, true);
+		if (looked->standing.counts)
+			journal_has(view, false);
+		if (looked->standing.up)
+			journal_up(module, false);
+		handles_forget_all(module);
+		break;
+	case CALL_C_OpenSession:
+		if (words[4] && describe_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
+			handles_add(view, *(CK_SESSION_HANDLE_PTR)words[4], words[0]);
+		break;
+	case CALL_C_CloseSession:
+		handles_take(module, words[0], &session);
+		break;
+	case CALL_C_CloseAllSessions:
+		for (unsigned i = 0; i < atomic_load(&views_made); i++)
+			if (views[i].module == module)
+				forget_sessions(handles_take_all(&views[i], &words[0]));
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- */
+
+static bool needs_stack(unsigned function)
+{
+	return function == CALL_C_Initialize || function == CALL_C_Finalize ||
+	       function == CALL_C_OpenSession || function == CALL_C_Login || function == CALL_C_LoginUser ||
+	       function == CALL_C_Logout;
+}
+
+void findings_before(const struct view *view, unsigned function, const uintptr_t *words,
+                     struct looked *looked)
+{
+	memset(looked, 0, sizeof *looked);
+	looked->standing = module_standing((struct view *)view);
+	looked->now = journal_moment(needs_stack(function));
+	looked->inherited = looked->standing.inherited;
+	if (function == CALL_C_Finalize)
+		looked->sessions = handles_count(view, &looked->session);
+	if (view->module->settings.observe)
+		observe_before(view, function, words, looked);
+}
+
+static void after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
+                  const struct looked *looked)
+{
+	const struct standing *was = &looked->standing;
+	struct standing is = module_standing(view);
+	if (function == CALL_C_Initialize && rv == CKR_OK) {
+		remember_initialised(view, &looked->now, !was->up);
+		if (!was->counts)
+			journal_has(view, true);
+	} else if (function == CALL_C_Finalize && rv == CKR_OK && !was->retired) {
+		if (looked->inherited && !was->up)
+			tell_of_child(view, looked);
+		if (is.left && looked->sessions > 0 && !looked->inherited)
+			tell_of_sessions(view, looked);
+		if (is.left) {
+			remember_finalised(view, &looked->now, !is.up);
+			if (was->counts)
+				journal_has(view, false);
+		}
+	} else if (function == CALL_C_Finalize && was->retired) {
+		tell_of_exit(view, function, looked);
+		remember_finalised(view, &looked->now, false);
+	} else if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
+		tell_of_surplus(view, looked);
+	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && was->retired) {
+		tell_of_exit(view, function, looked);
+	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && !was->counts && !looked->inherited &&
+	           (was->left || !was->up)) {
+		tell_of_use(view, function, looked);
+	} else if (rv == CKR_SESSION_HANDLE_INVALID && calls[function].kind[0] == PARAMETER_SESSION &&
+	           handles_translated(view->module)) {
+		CK_SESSION_HANDLE real;
+		if (!handles_real(view->module, words[0], &real))
+			tell_of_handle(view, function, words[0], looked);
+	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->inherited &&
+	           view->module->settings.fork == FORK_STRICT) {
+		tell_of_handle(view, function, words[0], looked);
+	}
+}
+
+void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
+                    const struct looked *looked)
+{
+	if (is_getter(function))
+		return;
+	if (function == CALL_C_Initialize)
+		check_arguments(view, words, rv, looked, looked->standing.up);
+	if (view->module->settings.observe)
+		observe_after(view, function, words, rv, looked);
+	else
+		after(view, function, words, rv, looked);
+	if (function == CALL_C_OpenSession && rv == CKR_OK && words[4] &&
+	    describe_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
+		handles_note_opened(view->module, *(CK_SESSION_HANDLE_PTR)words[4], &looked->now);
+	if (function == CALL_C_Login || function == CALL_C_LoginUser)
+		check_login(view, words, rv, looked);
+	if (function == CALL_C_Logout && rv == CKR_OK)
+		check_logout(view, words, looked);
+}
+
+/* ---- what is found out otherwise */
+
+void findings_in_flight(const struct view *view, unsigned inside)
+{
+	struct flying flying[ACCOUNTS - 2];
+	unsigned n = flights_in(view->module, flying, COUNT(flying));
+	struct story story = {.count = 0};
+	add(&story, "C_Finalize of", view->name, journal_moment(true));
+	for (unsigned i = 0; i < n; i++) {
+		struct moment began = {.at = flying[i].began,
+		                       .pid = process_number(),
+		                       .tid = flying[i].tid,
+		                       .stack = stack_of_caller(flying[i].caller)};
+		add(&story, calls[flying[i].function].name, flying[i].view->name, began);
+	}
+	tell(view, CALL_IN_FLIGHT, CALL_C_Finalize, &story, "$v finalised $m last while $n calls were in it",
+	     NULL, inside);
+}
+
+void findings_never_came_back(const struct view *view, unsigned inside)
+{
+	struct story story = {.count = 0};
+	add(&story, "C_Finalize of", view->name, journal_moment(true));
+	tell(view, CALL_IN_FLIGHT, CALL_C_Finalize, &story,
+	     "$v finalises $m though $n calls did not come back in time", NULL, inside);
+}
+
+void findings_closed(const struct module *module)
+{
+	unsigned m = number_of(module);
+	struct moment now = journal_moment(true);
+	lock_take(lock());
+	of_module[m].closed = now;
+	lock_give(lock());
+	journal_write_module_at(module, "dlclose", &now);
+}
+
+static const struct view *any_that_has(const struct module *module)
+{
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == module && of_view[i].has)
+			return &views[i];
+	return NULL;
+}
+
+static void tell_of_unload(const struct view *view, unsigned m, const char *what)
+{
+	struct story story = {.count = 0};
+	add(&story, "dlclose of", view->module->name, of(&of_module[m].closed));
+	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+	tell(view, UNLOAD_WHILE_INITIALISED, CALLS, &story, what, NULL, 0);
+}
+
+/* was_initialised: when it was closed; the shim has kept it in memory until now. */
+void findings_unloaded(const struct module *module, bool was_initialised)
+{
+	unsigned m = number_of(module);
+	const struct view *view = was_initialised ? of_module[m].initialised.view : any_that_has(module);
+	if (view && of(&of_module[m].closed).at)
+		tell_of_unload(view, m, "$m was unloaded while $v had it initialised");
+	lock_take(lock());
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == module)
+			of_view[i].has = false;
+	of_module[m].up = of_module[m].foreign = false;
+	lock_give(lock());
+}
+
+void findings_at_exit(void)
+{
+	int pid = process_number();
+	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
+		struct moment initialised = of(&of_view[i].initialised);
+		unsigned m = number_of(views[i].module);
+		struct story story = {.count = 0};
+		if (!of_view[i].has || initialised.pid != pid)
+			continue;
+		add(&story, "initialised by", views[i].name, initialised);
+		tell(&views[i], INITIALISE_LEAKED, CALLS, &story, "$v never finalised $m", NULL, 0);
+		if (of(&of_module[m].closed).at)
+			tell_of_unload(&views[i], m,
+			               "$m was closed while $v had it initialised, and never finalised");
+	}
+	for (unsigned i = 0; i < KEPT && told[i].view; i++)
+		if (told[i].pid == pid && told[i].more)
+			journal_finding(told[i].view, finding_name[told[i].kind],
+			                told[i].function < CALLS ? calls[told[i].function].name : "-",
+			                "the same as before", NULL, 0, told[i].more);
+}
