@@ -88,6 +88,7 @@ static struct {
 	enum finding kind;
 	unsigned function;
 	stack_id stack;
+	const char *format;
 	int pid; /* what a parent has told of counts for itself */
 	unsigned more;
 } told[KEPT];
@@ -123,7 +124,8 @@ static void add_deed(struct story *story, const char *what, struct deed deed)
 }
 
 /* Is it the first time? Counts the others. Full: it is. */
-static bool is_new(const struct view *view, enum finding kind, unsigned function, stack_id stack)
+static bool is_new(const struct view *view, enum finding kind, unsigned function, stack_id stack,
+                   const char *format)
 {
 	bool new = true;
 	int pid = process_number();
@@ -135,11 +137,12 @@ static bool is_new(const struct view *view, enum finding kind, unsigned function
 			told[i].kind = kind;
 			told[i].function = function;
 			told[i].stack = stack;
+			told[i].format = format;
 			told[i].more = 0;
 			break;
 		}
 		if (told[i].view == view && told[i].kind == kind && told[i].function == function &&
-		    told[i].stack == stack) {
+		    told[i].stack == stack && told[i].format == format) {
 			told[i].more++;
 			new = false;
 			break;
@@ -155,7 +158,7 @@ static void tell(const struct view *view, enum finding kind, unsigned function, 
 	char what[320];
 	struct text text = text_in(what, sizeof what - 1);
 	const char *call = function < CALLS ? calls[function].name : "-";
-	if (!is_new(view, kind, function, story->count ? story->account[0].moment.stack : 0))
+	if (!is_new(view, kind, function, story->count ? story->account[0].moment.stack : 0, format))
 		return;
 	for (const char *c = format; *c; c++) {
 		if (*c != '$')
@@ -408,7 +411,7 @@ static void tell_of_sessions(const struct view *view, const struct looked *looke
 	struct story story = {.count = 0};
 	add(&story, "C_Finalize of", view->name, act(looked));
 	add(&story, "one of them opened by", view->name, looked->session);
-	tell(view, SESSIONS_LEAKED, CALL_C_Finalize, &story, "$v finalised $m and left $n sessions open",
+	tell(view, SESSIONS_LEAKED, CALL_C_Finalize, &story, "$v finalised $m with sessions left open: $n",
 	     NULL, looked->sessions);
 }
 
@@ -634,8 +637,8 @@ void findings_in_flight(const struct view *view, unsigned inside)
 		                       .stack = stack_of_caller(flying[i].caller)};
 		add(&story, calls[flying[i].function].name, flying[i].view->name, began);
 	}
-	tell(view, CALL_IN_FLIGHT, CALL_C_Finalize, &story, "$v finalised $m last while $n calls were in it",
-	     NULL, inside);
+	tell(view, CALL_IN_FLIGHT, CALL_C_Finalize, &story,
+	     "$v finalised $m last, with calls still in it: $n", NULL, inside);
 }
 
 void findings_never_came_back(const struct view *view, unsigned inside)
@@ -643,7 +646,7 @@ void findings_never_came_back(const struct view *view, unsigned inside)
 	struct story story = {.count = 0};
 	add(&story, "C_Finalize of", view->name, journal_moment(true));
 	tell(view, CALL_IN_FLIGHT, CALL_C_Finalize, &story,
-	     "$v finalises $m though $n calls did not come back in time", NULL, inside);
+	     "$v finalised $m though calls did not come back in time: $n", NULL, inside);
 }
 
 void findings_closed(const struct module *module)

@@ -192,11 +192,9 @@ static void end(struct line *line, const struct moment *hot, bool to_log)
 {
 	if (keep_lines && !hot)
 		keep(line);
-	if (!to_log) {
-		;
-	} else if (sink == TO_SYSLOG) {
+	if (to_log && sink == TO_SYSLOG) {
 		send_to_syslog(line->buffer, text_length(&line->text));
-	} else if (sink == TO_FILE) {
+	} else if (to_log && sink == TO_FILE) {
 		line->text.end++; /* kept for this */
 		text_put(&line->text, "\n");
 		output_write(&output, line->buffer, text_length(&line->text), hot ? hot->at : 0);
@@ -359,26 +357,6 @@ void journal_last_lines(void)
 
 /* ---- start */
 
-/* To a person only: a program's stderr may be anything. */
-static void warn(const char *what, const char *where)
-{
-	char buffer[512];
-	struct text text = text_in(buffer, sizeof buffer - 1);
-	int error = errno;
-	if (!isatty(STDERR_FILENO))
-		return;
-	text_put(&text, "p11shim: ");
-	text_put(&text, what);
-	text_put(&text, " ");
-	text_foreign(&text, where);
-	text_put(&text, " cannot be written: ");
-	text_put(&text, strerror(error));
-	text.end++;
-	text_put(&text, "\n");
-	if (write(STDERR_FILENO, buffer, text_length(&text)) < 0)
-		return;
-}
-
 static void start_log(const char *where)
 {
 	if (strcmp(where, "syslog") == 0) {
@@ -386,9 +364,7 @@ static void start_log(const char *where)
 	} else if (strcmp(where, "stderr") == 0) {
 		sink = output_start_stderr(&output) ? TO_FILE : NO_LOG;
 	} else {
-		sink = TO_FILE;
-		if (!output_start(&output, where))
-			warn("the log", where);
+		sink = output_start(&output, where) ? TO_FILE : NO_LOG;
 	}
 }
 
@@ -405,13 +381,10 @@ void journal_start(const struct journal_settings *settings)
 	log_calls = settings->log_calls && sink != NO_LOG;
 	trace_calls = settings->trace && settings->trace_calls;
 	atomic_store(&journal_calls, log_calls || trace_calls || settings->on_crash);
-	if (settings->trace) {
-		if (!trace_start(settings->trace, trace_calls))
-			warn("the trace", settings->trace);
-		atomic_store(&trace_open, true);
-	}
+	if (settings->trace)
+		atomic_store(&trace_open, trace_start(settings->trace, trace_calls));
 	if (settings->on_crash)
 		crash_start();
-	atomic_store(&journal_open, sink != NO_LOG || settings->trace || settings->on_crash);
+	atomic_store(&journal_open, sink != NO_LOG || trace_open || settings->on_crash);
 	pthread_setcancelstate(cancel, NULL);
 }

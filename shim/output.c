@@ -9,10 +9,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "output.h"
+#include "text.h"
 
 #define LOOK_EVERY 100000000u /* ns */
 #define HIGH 100              /* out of the way of hosts that count on low numbers */
@@ -191,19 +193,51 @@ static bool is_quiet(const struct output *output, unsigned long long size, size_
 	       size + length + 65536 < limit.rlim_cur;
 }
 
+/* The terminal may belong to others: without its signal, writing there does not stop us. */
+static void warn(struct output *output, int error)
+{
+	char buffer[512];
+	struct text text = text_in(buffer, sizeof buffer - 1);
+	sigset_t stops, before;
+	struct termios terminal;
+	if (atomic_exchange(&output->warned, true) || !output->path[0] ||
+	    tcgetattr(STDERR_FILENO, &terminal) != 0)
+		return;
+	text_put(&text, "p11shim: ");
+	text_foreign(&text, output->path);
+	text_put(&text, " cannot be written");
+	text_put(&text, error == ENOSPC   ? ": the disk is full"
+	                : error == EACCES ? ": permission denied"
+	                : error == ENOENT ? ": no such directory"
+	                : error == EISDIR ? ": it is a directory"
+	                                  : "");
+	text.end++;
+	text_put(&text, "\n");
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &stops, &before);
+	if (write(STDERR_FILENO, buffer, text_length(&text)) < 0)
+		atomic_store(&output->warned, true);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 bool output_write(struct output *output, const char *line, size_t length, uint64_t now)
 {
 	unsigned long long size;
 	size_t done;
 	int fd = descriptor(output, now, &size);
-	if (fd < 0)
+	if (fd < 0) {
+		warn(output, errno);
 		return false;
+	}
 	bool quiet = is_quiet(output, size, length), good;
 	if (output->torn && write_held(fd, "\n", 1, &done))
 		output->torn = false; /* the rest of a line that did not fit */
 	good = quiet ? write_all(fd, line, length, &done) : write_held(fd, line, length, &done);
 	if (!good && done > 0)
 		output->torn = true;
+	if (!good)
+		warn(output, errno);
 	if (fd != atomic_load(&output->kept))
 		close(fd);
 	return good;
@@ -231,13 +265,8 @@ bool output_start(struct output *output, const char *path)
 	}
 	if (n + strlen(path) >= output->path_size) {
 		output->path[0] = '\0';
-		errno = ENAMETOOLONG;
 		return false;
 	}
 	strcpy(output->path + n, path);
-	unsigned long long size;
-	int fd = descriptor(output, 0, &size);
-	if (fd >= 0 && fd != atomic_load(&output->kept))
-		close(fd);
-	return fd >= 0;
+	return true;
 }

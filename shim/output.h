@@ -16,6 +16,9 @@
  * A reader that is gone, or a file at its size limit, raises a signal in whoever
  * writes. It is held back and taken off before it can reach the host.
  *
+ * If a line is lost, the first time a person is told, on stderr, if that is a
+ * terminal: anything else it may be is the program's own.
+ *
  * Nothing here allocates or takes a lock. errno is not kept. Nothing here lets a
  * thread be cancelled that has cancellation disabled.
  */
@@ -31,13 +34,16 @@ struct output {
 	_Atomic(int) kept; /* the descriptor; 0: none yet */
 	_Atomic(unsigned long long) device, inode;
 	_Atomic(uint64_t) looked; /* when the path was last looked at */
-	_Atomic(bool) regular, may_signal, torn;
+	_Atomic(bool) regular, may_signal, torn, warned;
 };
 
 /* To stderr as it is now. False: there is none. */
 bool output_start_stderr(struct output *output);
 
-/* To that path, made absolute. False, with errno: it cannot be opened, and will be tried again. */
+/*
+ * To that path, made absolute; it is opened by the first line. False: it cannot be
+ * made absolute.
+ */
 bool output_start(struct output *output, const char *path);
 
 /*

@@ -13,7 +13,7 @@
 
 extern _Atomic(bool) trace_open;
 
-/* False, with errno: the file cannot be opened (yet). every_call: for the record. */
+/* False: no path that can be kept. every_call: for the record. */
 bool trace_start(const char *path, bool every_call);
 
 /* A thread's name, before its first event. */
