@@ -40,8 +40,9 @@ struct flight *flight_begin(const struct view *view, unsigned function, const st
 	for (unsigned i = 0; i < FLIGHTS; i++) {
 		struct flight *f = &flights()[(first + i) % FLIGHTS];
 		uintptr_t nobody = 0;
-		if (!is_over(f, thread, depth) &&
-		    !atomic_compare_exchange_strong(&f->thread, &nobody, thread))
+		uintptr_t had = atomic_load_explicit(&f->thread, memory_order_relaxed);
+		if (had ? !is_over(f, thread, depth)
+		        : !atomic_compare_exchange_strong(&f->thread, &nobody, thread))
 			continue;
 		atomic_store_explicit(&f->depth, depth, memory_order_relaxed);
 		atomic_store_explicit(&f->view, (uintptr_t)view, memory_order_relaxed);

@@ -552,19 +552,29 @@ static bool needs_stack(unsigned function)
 void findings_before(const struct view *view, unsigned function, const uintptr_t *words,
                      struct looked *looked)
 {
+	bool observed = view->module->settings.observe;
 	memset(looked, 0, sizeof *looked);
-	looked->standing = module_standing((struct view *)view);
 	looked->now = journal_moment(needs_stack(function));
+	if (!observed && !needs_stack(function))
+		return;
+	looked->standing = module_standing((struct view *)view);
 	looked->inherited = looked->standing.inherited;
 	if (function == CALL_C_Finalize)
 		looked->sessions = handles_count(view, &looked->session);
-	if (view->module->settings.observe)
+	if (observed)
 		observe_before(view, function, words, looked);
 }
 
+/* Its standing is looked at now if it was not before: only a view's own calls change it. */
 static void after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
-                  const struct looked *looked)
+                  struct looked *looked)
 {
+	if (!needs_stack(function)) {
+		if (rv != CKR_CRYPTOKI_NOT_INITIALIZED && rv != CKR_SESSION_HANDLE_INVALID)
+			return;
+		looked->standing = module_standing(view);
+		looked->inherited = looked->standing.inherited;
+	}
 	const struct standing *was = &looked->standing;
 	struct standing is = module_standing(view);
 	if (function == CALL_C_Initialize && rv == CKR_OK) {
@@ -603,7 +613,7 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 }
 
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
-                    const struct looked *looked)
+                    struct looked *looked)
 {
 	if (is_getter(function))
 		return;

@@ -16,7 +16,7 @@
 
 /* What a call looked like before it was carried out. */
 struct looked {
-	struct standing standing;
+	struct standing standing; /* unless it is one of many, and went well */
 	struct moment now;
 	bool inherited; /* the view's count is the parent's */
 	unsigned sessions;
@@ -27,7 +27,7 @@ struct looked {
 void findings_before(const struct view *view, unsigned function, const uintptr_t *words,
                      struct looked *looked);
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
-                    const struct looked *looked);
+                    struct looked *looked);
 
 /* The last C_Finalize of a module is about to be called while calls are inside. */
 void findings_in_flight(const struct view *view, unsigned inside);

@@ -111,6 +111,7 @@ static void put_traits(struct module *m, struct traits *traits)
 	}
 	const char *slash = strrchr(m->path, '/');
 	snprintf(m->name, sizeof m->name, "%s", slash ? slash + 1 : m->path[0] ? m->path : "program");
+	m->plain = text_is_plain(m->name);
 	m->object = traits->object;
 	m->object.path = m->path;
 	m->settings = traits->settings;

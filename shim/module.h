@@ -30,6 +30,7 @@ struct module {
 	struct object object;
 	char *path; /* our copy of object.path; never freed */
 	char name[64];
+	bool plain; /* the name: see text_is_plain() */
 	struct settings settings;
 	struct life *life;
 	unsigned long instance; /* counts its loads; with object and path, under life.lock */

@@ -1,8 +1,6 @@
 /*
  * text.c: see text.h.
  */
-#include <string.h>
-
 #include "text.h"
 
 struct text text_in(char *buffer, size_t size)
@@ -10,31 +8,25 @@ struct text text_in(char *buffer, size_t size)
 	return (struct text){.start = buffer, .at = buffer, .end = buffer + size};
 }
 
-void text_bytes(struct text *text, const char *bytes, size_t length)
-{
-	size_t room = (size_t)(text->end - text->at);
-	if (length > room) {
-		length = room;
-		text->cut = true;
-	}
-	memcpy(text->at, bytes, length);
-	text->at += length;
-}
-
-void text_put(struct text *text, const char *string)
-{
-	if (string)
-		text_bytes(text, string, strlen(string));
-}
-
+/* Two digits at a time, from the end. */
 void text_padded(struct text *text, uint64_t number, unsigned digits)
 {
-	char decimal[20];
+	char decimal[24];
 	unsigned n = sizeof decimal;
-	while (number > 0 || sizeof decimal - n < digits) {
+	while (number >= 100) {
+		unsigned two = (unsigned)(number % 100);
+		number /= 100;
+		decimal[--n] = (char)('0' + two % 10);
+		decimal[--n] = (char)('0' + two / 10);
+	}
+	if (number >= 10) {
 		decimal[--n] = (char)('0' + number % 10);
 		number /= 10;
 	}
+	if (number > 0)
+		decimal[--n] = (char)('0' + number);
+	while (sizeof decimal - n < digits)
+		decimal[--n] = '0';
 	text_bytes(text, decimal + n, sizeof decimal - n);
 }
 
@@ -81,10 +73,28 @@ static size_t character(const unsigned char *s)
 	return n;
 }
 
+static bool is_plain(unsigned char c)
+{
+	return c >= ' ' && c < 127 && c != '"' && c != '\\';
+}
+
+bool text_is_plain(const char *string)
+{
+	while (is_plain((unsigned char)*string))
+		string++;
+	return !*string;
+}
+
 static void foreign(struct text *text, const char *string, bool json)
 {
 	const char *s = string;
 	while (s && *s) {
+		const char *plain = s;
+		while (is_plain((unsigned char)*s))
+			s++;
+		text_bytes(text, plain, (size_t)(s - plain));
+		if (!*s)
+			return;
 		size_t n = character((const unsigned char *)s);
 		struct text before = *text;
 		if (json && (*s == '"' || *s == '\\'))

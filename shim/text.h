@@ -15,6 +15,8 @@
 #ifndef P11SHIM_TEXT_H
 #define P11SHIM_TEXT_H
 
+#include <string.h>
+
 #include "common.h"
 
 struct text {
@@ -29,8 +31,25 @@ static inline size_t text_length(const struct text *text)
 	return (size_t)(text->at - text->start);
 }
 
-void text_bytes(struct text *text, const char *bytes, size_t length);
-void text_put(struct text *text, const char *string); /* NULL: nothing */
+/* Inline: most pieces are of a length that the compiler knows. */
+static inline void text_bytes(struct text *text, const char *bytes, size_t length)
+{
+	size_t room = (size_t)(text->end - text->at);
+	if (UNLIKELY(length > room)) {
+		length = room;
+		text->cut = true;
+	}
+	memcpy(text->at, bytes, length);
+	text->at += length;
+}
+
+/* NULL: nothing */
+static inline void text_put(struct text *text, const char *string)
+{
+	if (string)
+		text_bytes(text, string, strlen(string));
+}
+
 void text_number(struct text *text, uint64_t number);
 void text_padded(struct text *text, uint64_t number, unsigned digits); /* with zeroes in front */
 void text_hex(struct text *text, uint64_t number);                     /* 0x and without zeroes in front */
@@ -42,6 +61,9 @@ void text_microseconds(struct text *text, uint64_t nanoseconds);       /* 12.345
  */
 void text_foreign(struct text *text, const char *string);
 void text_json(struct text *text, const char *string); /* with the quotes around */
+
+/* Would text_json() put it as it is, but for the quotes? */
+bool text_is_plain(const char *string);
 
 /* Back to where it was: for a part that must be whole or not at all. */
 static inline void text_back(struct text *text, const struct text *before)

@@ -49,16 +49,21 @@ static struct line line_in(char *buffer, size_t size)
 	return (struct line){text_in(buffer, size - ENDING), 0};
 }
 
-static void begin(struct line *line, const char *head, const char *name, int pid, int tid, uint64_t at)
+static inline void put_when(struct line *line, int pid, int tid, uint64_t at)
 {
-	text_put(&line->text, head); /* {"ph":...,"name": */
-	text_json(&line->text, name);
 	text_put(&line->text, ",\"pid\":");
 	text_number(&line->text, (uint64_t)pid);
 	text_put(&line->text, ",\"tid\":");
 	text_number(&line->text, (uint64_t)tid);
 	text_put(&line->text, ",\"ts\":");
 	text_microseconds(&line->text, at);
+}
+
+static void begin(struct line *line, const char *head, const char *name, int pid, int tid, uint64_t at)
+{
+	text_put(&line->text, head); /* {"ph":...,"name": */
+	text_json(&line->text, name);
+	put_when(line, pid, tid, at);
 }
 
 /* ,"key":"value" or nothing of it */
@@ -72,6 +77,19 @@ static void put_pair(struct line *line, const char *key, const char *value)
 	if (line->text.cut) {
 		text_back(&line->text, &before);
 		text_put(&line->text, key[0] == '{' ? "{\"cut\":true" : "");
+	}
+}
+
+/* One whose plainness is known. */
+static inline void put_name(struct line *line, const char *head, const char *name, bool plain)
+{
+	text_put(&line->text, head);
+	if (plain) {
+		text_put(&line->text, "\"");
+		text_put(&line->text, name);
+		text_put(&line->text, "\"");
+	} else {
+		text_json(&line->text, name);
 	}
 }
 
@@ -166,13 +184,13 @@ void trace_call(const struct view *view, unsigned function, const uintptr_t *wor
 	char buffer[CALL_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
 	introduce(began);
-	begin(&line, "{\"ph\":\"X\",\"cat\":\"call\",\"name\":", calls[function].name, began->pid, began->tid,
-	      began->at);
+	put_name(&line, "{\"ph\":\"X\",\"cat\":\"call\",\"name\":", calls[function].name, true);
+	put_when(&line, began->pid, began->tid, began->at);
 	text_put(&line.text, ",\"dur\":");
 	text_microseconds(&line.text, took);
 	text_put(&line.text, ",\"args\":");
-	put_pair(&line, "{consumer", view->name);
-	put_pair(&line, "module", view->module->name);
+	put_name(&line, "{\"consumer\":", view->name, view->plain);
+	put_name(&line, ",\"module\":", view->module->name, view->module->plain);
 	text_put(&line.text, ",\"rv\":\"");
 	describe_return(&line.text, rv);
 	text_put(&line.text, "\"");

@@ -51,6 +51,7 @@ static void name_view(struct view *view, const char *path)
 		snprintf(view->name, sizeof view->name, "%s", name);
 	else
 		syscall(SYS_prctl, PR_GET_NAME, view->name); /* the program itself: 16 bytes at most */
+	view->plain = text_is_plain(view->name);
 }
 
 static struct view *make_inlock(struct module *module, const struct object *consumer, unsigned limit)
@@ -71,6 +72,7 @@ static struct view *make_inlock(struct module *module, const struct object *cons
 	} else {
 		view->shared = true;
 		strcpy(view->name, "everyone");
+		view->plain = true;
 	}
 	atomic_store_explicit(&views_made, made + 1, memory_order_release);
 	return view;

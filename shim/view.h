@@ -20,6 +20,7 @@ struct view {
 	struct object consumer; /* as it was last seen */
 	char *path;             /* our copy of consumer.path; never freed */
 	char name[64];          /* for people */
+	bool plain;             /* the name: see text_is_plain() */
 	bool shared;            /* the module's own: see module->shared */
 	_Atomic(bool) retired; /* the process is exiting, and for this consumer the module may be destroyed */
 	_Atomic(struct list *) lists;

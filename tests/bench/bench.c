@@ -247,6 +247,21 @@ static unsigned open_serialised(const char *module, struct subject *subjects)
 	return 1;
 }
 
+/* Every call recorded, to where spy writes too; and life-cycle events alone. */
+static unsigned open_traced(const char *module, struct subject *subjects)
+{
+	open_shim(module, subjects);
+	subjects[0].name = "traced";
+	return 1;
+}
+
+static unsigned open_logged(const char *module, struct subject *subjects)
+{
+	open_shim(module, subjects);
+	subjects[0].name = "logged";
+	return 1;
+}
+
 static unsigned open_managed(const char *module, struct subject *subjects)
 {
 	void *library = dlopen("libp11-kit.so.0", RTLD_NOW | RTLD_LOCAL);
@@ -336,10 +351,12 @@ static const struct host {
         {"proxy", open_proxy, NO_PRELOAD, NULL},
         {"spy", open_spy, NO_PRELOAD, NULL},
         {"serialised", open_serialised, SHIM_LIBRARY, "P11SHIM_SERIALIZE=yes"},
+        {"traced", open_traced, SHIM_LIBRARY, "P11SHIM_TRACE=/dev/null"},
+        {"logged", open_logged, SHIM_LIBRARY, "P11SHIM_LOG=/dev/null"},
 };
 
-static const char *const columns[] = {"direct", "forwarder", "raw",   "shim", "shim-3.2",
-                                      "empty",  "managed",   "proxy", "spy",  "serialised"};
+static const char *const columns[] = {"direct",  "forwarder", "raw", "shim",       "shim-3.2", "empty",
+                                      "managed", "proxy",     "spy", "serialised", "traced",   "logged"};
 
 /* ---- what is repeated */
 
@@ -1077,7 +1094,8 @@ static void print_group(unsigned group)
 static const char *base_of(const char *subject, const struct operation *operation)
 {
 	bool calls = operation->group == CALLS || operation->group == THREADS || operation->group == SESSIONS;
-	bool through_shim = strncmp(subject, "shim", 4) == 0 || strcmp(subject, "serialised") == 0;
+	bool through_shim = strncmp(subject, "shim", 4) == 0 || strcmp(subject, "serialised") == 0 ||
+	                    strcmp(subject, "traced") == 0 || strcmp(subject, "logged") == 0;
 
 	return calls && through_shim && cell("raw", operation->name)->rounds > 0 ? "raw" : "direct";
 }
@@ -1114,6 +1132,8 @@ static void print_tables(unsigned rounds)
 		print_differences("shim-3.2");
 	if (in_group(CALLS, (size_t)column("serialised")))
 		print_differences("serialised");
+	if (in_group(CALLS, (size_t)column("traced")))
+		print_differences("traced");
 }
 
 static void print_json(unsigned rounds)
@@ -1149,6 +1169,22 @@ static double worst_difference(unsigned group, const char *subject, const char *
 
 		if (operations[i].group == group && difference > worst)
 			worst = difference;
+	}
+	return worst;
+}
+
+/* What the subject adds to a call, over what spy adds to it; the worst. */
+static double worst_share_of_spy(const char *subject)
+{
+	double worst = 0;
+
+	for (size_t i = 0; i < COUNT_OF(operations); i++) {
+		double raw = cell("raw", operations[i].name)->best,
+		       spy = cell("spy", operations[i].name)->best;
+		double share = (cell(subject, operations[i].name)->best - raw) / (spy - raw);
+
+		if (operations[i].group == CALLS && share > worst)
+			worst = share;
 	}
 	return worst;
 }
@@ -1198,6 +1234,10 @@ static void print_figures(void)
 		printf("figure gate-3.2-ns %.2f\n", worst_difference(CALLS, "shim-3.2", "raw"));
 	if (cell("shim", "C_GetSessionInfo/2t")->rounds > 0)
 		printf("figure two-threads-percent %.1f\n", worst_scaling());
+	if (cell("traced", "C_GetSessionInfo")->rounds > 0 && cell("spy", "C_GetSessionInfo")->rounds > 0)
+		printf("figure trace-of-spy %.2f\n", worst_share_of_spy("traced"));
+	if (cell("logged", "C_GetSessionInfo")->rounds > 0)
+		printf("figure log-ns %.2f\n", worst_difference(CALLS, "logged", "shim"));
 	if (cell("serialised", "C_GetSessionInfo")->rounds > 0)
 		printf("figure serialised-ns %.2f\n", worst_difference(CALLS, "serialised", "raw"));
 	if (cell("serialised", "C_GetSessionInfo/2t")->rounds > 0)
