@@ -507,6 +507,10 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 	struct taken_session session;
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize && !of_module[m].up)
 		of_module[m].foreign = true; /* by somebody out of sight */
+	if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->standing.counts) {
+		remember_finalised(view, &looked->now, false); /* another has finalised it: it knows now */
+		journal_has(view, false);
+	}
 	if (rv != CKR_OK)
 		return;
 	switch (function) {
@@ -516,6 +520,8 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 		journal_has(view, true);
 		break;
 	case CALL_C_Finalize:
+		if (looked->standing.counts && !looked->inherited && looked->sessions > 0)
+			tell_of_sessions(view, looked);
 		remember_finalised(view, &looked->now, true);
 		if (looked->standing.counts)
 			journal_has(view, false);

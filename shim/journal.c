@@ -312,6 +312,7 @@ void journal_finding(const struct view *view, const char *kind, const char *call
 	for (unsigned i = 0; i < count; i++) {
 		const struct moment *then = &accounts[i].moment;
 		begin(&line, view->name, view->module->name, "stack", NULL, &now);
+		text_put(&line.text, ": ");
 		text_put(&line.text, accounts[i].what);
 		text_put(&line.text, " ");
 		text_foreign(&line.text, accounts[i].who);
