@@ -18,7 +18,7 @@ else
 ARCH ?= $(patsubst i%86,i386,$(firstword $(subst -, ,$(MACHINE))))
 endif
 
-WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+WARNINGS = -Wall -Wextra -Werror -Wno-psabi -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS = $(OPT) -g $(EXTRA_CFLAGS)
 SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -DNDEBUG $(WARNINGS) -Ishim -Iconfig \
 	-fPIC -fvisibility=hidden -fno-jump-tables -fstack-protector-strong

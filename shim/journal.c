@@ -40,9 +40,13 @@ static struct output output = {.path = path, .path_size = sizeof path};
 
 #define LINE 2048
 
-/* The last lines, for a crash; read as they are found there. */
+/*
+ * The last lines, for a crash, by words: a thread that is overtaken by as many
+ * lines as there are leaves one that is half another's, no more.
+ */
 #define KEPT 32
-static char kept[KEPT][256];
+#define KEPT_WORDS 32
+static _Atomic(uint64_t) kept[KEPT][KEPT_WORDS];
 static _Atomic(unsigned) lines;
 
 /* ---- when and who */
@@ -179,12 +183,14 @@ static void begin(struct line *line, const char *consumer, const char *module, c
 
 static void keep(const struct line *line)
 {
-	char *place = kept[atomic_fetch_add(&lines, 1) % KEPT];
+	_Atomic(uint64_t) *place = kept[atomic_fetch_add(&lines, 1) % KEPT];
 	size_t length = text_length(&line->text);
-	if (length >= sizeof kept[0])
-		length = sizeof kept[0] - 1;
-	memcpy(place, line->buffer, length);
-	place[length] = '\0';
+	for (size_t i = 0; i < KEPT_WORDS; i++) {
+		uint64_t word = 0;
+		size_t from = i * sizeof word, left = from < length ? length - from : 0;
+		memcpy(&word, line->buffer + from, left < sizeof word ? left : sizeof word);
+		atomic_store_explicit(&place[i], word, memory_order_relaxed);
+	}
 }
 
 /* hot: one of many; the time then is near enough. */
@@ -347,10 +353,13 @@ void journal_last_lines(void)
 {
 	unsigned last = atomic_load(&lines);
 	for (unsigned i = last > KEPT ? last - KEPT : 0; i < last; i++) {
-		char buffer[sizeof kept[0] + 8];
+		uint64_t words[KEPT_WORDS + 1] = {0};
+		char buffer[sizeof words + 8];
 		struct text text = text_in(buffer, sizeof buffer);
+		for (unsigned w = 0; w < KEPT_WORDS; w++)
+			words[w] = atomic_load_explicit(&kept[i % KEPT][w], memory_order_relaxed);
 		text_put(&text, "  ");
-		text_bytes(&text, kept[i % KEPT], strnlen(kept[i % KEPT], sizeof kept[0]));
+		text_put(&text, (const char *)words);
 		text_put(&text, "\n");
 		journal_last_word(buffer, text_length(&text));
 	}
