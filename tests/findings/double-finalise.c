@@ -1,0 +1,39 @@
+/*
+ * double-finalise: two functions that each believe to be the one that tidies up.
+ *
+ *   many    the second does so a thousand times
+ *   guest   the second is a library that has never initialised the module
+ */
+#include "finding.h"
+#include "guest.h"
+
+static CK_FUNCTION_LIST *list;
+
+static void start_up(void)
+{
+	MUST(list->C_Initialize(NULL));
+}
+
+static void tidy_up(void)
+{
+	MUST(list->C_Finalize(NULL));
+}
+
+static void tidy_up_twice(void)
+{
+	list->C_Finalize(NULL);
+}
+
+int main(int argc, char **argv)
+{
+	list = list_of(load_module(argv[1]));
+	start_up();
+	if (is_variant(argc, argv, "guest")) {
+		guest_loads(argv[1]);
+		guest_finalises();
+	}
+	tidy_up();
+	for (int i = is_variant(argc, argv, "many") ? 1000 : is_variant(argc, argv, ""); i > 0; i--)
+		tidy_up_twice();
+	return 0;
+}
