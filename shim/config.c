@@ -76,6 +76,8 @@ static const struct key_description {
 
 struct setting {
 	char *section, *value;
+	char *source; /* for people: where it was said */
+	int line;     /* 0: a variable */
 	enum key key;
 	struct setting *prev, *next;
 };
@@ -122,6 +124,14 @@ static int value_number(enum key key, const char *value)
 	return -1;
 }
 
+static void drop_setting(struct setting *s)
+{
+	free(s->section);
+	free(s->value);
+	free(s->source);
+	free(s);
+}
+
 static void add(struct source *source, const char *section, enum key key, const char *value)
 {
 	if (keys[key].values[0][0] && value_number(key, value) < 0) {
@@ -136,14 +146,14 @@ static void add(struct source *source, const char *section, enum key key, const 
 	if (s) {
 		s->section = strdup(section);
 		s->value = strdup(value);
+		s->source = strdup(source->name);
+		s->line = source->line;
 		s->key = key;
-		if (s->section && s->value) {
+		if (s->section && s->value && s->source) {
 			DL_APPEND(source->list->first, s);
 			return;
 		}
-		free(s->section);
-		free(s->value);
-		free(s);
+		drop_setting(s);
 	}
 	complain(source, "out of memory", keys[key].name);
 }
@@ -321,11 +331,8 @@ static void read_all(struct settings_list *list)
 static void drop(struct settings_list *list)
 {
 	struct setting *s, *next;
-	DL_FOREACH_SAFE (list->first, s, next) {
-		free(s->section);
-		free(s->value);
-		free(s);
-	}
+	DL_FOREACH_SAFE (list->first, s, next)
+		drop_setting(s);
 	HASH_CLEAR(hh, list->by_name);
 	free(list);
 }
@@ -496,6 +503,19 @@ static bool listed(const struct settings_list *list, const char *modules, const 
 	return found;
 }
 
+/* What holds for a module: the last of each key that matches, but an exclude always wins. */
+static void collect(const struct settings_list *list, const struct names *names,
+                    const struct setting *last[KEYS])
+{
+	const struct setting *s;
+	memset(last, 0, KEYS * sizeof last[0]);
+	DL_FOREACH (list->first, s) {
+		bool excluded = last[EXCLUDE] && value_number(EXCLUDE, last[EXCLUDE]->value) == 1;
+		if (matches(s->section, names) && !(s->key == EXCLUDE && excluded))
+			last[s->key] = s;
+	}
+}
+
 struct settings config_of_module(const char *path)
 {
 	struct settings result = {.in_scope = true};
@@ -503,16 +523,12 @@ struct settings config_of_module(const char *path)
 	if (!list)
 		return result;
 	struct names names = {path, file_name(path), realpath(path, NULL)};
-	const char *value[KEYS] = {NULL};
-	bool excluded = false;
-	const struct setting *s;
-	DL_FOREACH (list->first, s) {
-		if (!matches(s->section, &names))
-			continue;
-		value[s->key] = s->value;
-		if (s->key == EXCLUDE && value_number(EXCLUDE, s->value) == 1)
-			excluded = true; /* an exclude always wins */
-	}
+	const struct setting *last[KEYS];
+	const char *value[KEYS];
+	collect(list, &names, last);
+	for (int key = 0; key < KEYS; key++)
+		value[key] = last[key] ? last[key]->value : NULL;
+	bool excluded = value[EXCLUDE] && value_number(EXCLUDE, value[EXCLUDE]) == 1;
 #define NUMBER(key) (value[key] ? value_number(key, value[key]) : 0)
 	result.in_scope = !excluded && (!value[MODULES_KEY] || listed(list, value[MODULES_KEY], &names));
 	result.observe = NUMBER(MODE) == 1;
@@ -525,4 +541,29 @@ struct settings config_of_module(const char *path)
 	result.drain = NUMBER(DRAIN);
 	free(names.resolved);
 	return result;
+}
+
+void config_explain(const char *path, void (*tell)(void *user, const struct explanation *explanation),
+                    void *user)
+{
+	const struct settings_list *list = get();
+	struct names names = {path ? path : "", path ? file_name(path) : "",
+	                      path ? realpath(path, NULL) : NULL};
+	const struct setting *last[KEYS];
+	if (!list)
+		return;
+	collect(list, &names, last);
+	for (int key = 0; key < KEYS; key++) {
+		const struct setting *s = last[key];
+		if (!s)
+			continue;
+		struct explanation explanation = {.key = keys[key].name,
+		                                  .value = s->value,
+		                                  .section = s->section,
+		                                  .source = s->source,
+		                                  .line = s->line,
+		                                  .global = keys[key].global};
+		tell(user, &explanation);
+	}
+	free(names.resolved);
 }

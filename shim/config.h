@@ -41,4 +41,17 @@ bool config_strip_deepbind(void);
 /* The settings of the module at that path. As above. */
 struct settings config_of_module(const char *path);
 
+/*
+ * For people: every key that holds for the module at that path (NULL: for none in
+ * particular), its value and where that was said. As above.
+ */
+struct explanation {
+	const char *key, *value, *section;
+	const char *source; /* a file, "built-in ...", or the name of a variable */
+	int line;           /* in the file; 0: a variable */
+	bool global;        /* concerns the process, not modules */
+};
+void config_explain(const char *path, void (*tell)(void *user, const struct explanation *explanation),
+                    void *user);
+
 #endif

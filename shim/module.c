@@ -192,6 +192,14 @@ void *module_hold(struct module *m)
 	return NULL;
 }
 
+/* For the journal: what is not as it is for any module, and why. */
+static void tell_setting(void *module, const struct explanation *e)
+{
+	if (!e->global && strcmp(e->section, "*") != 0)
+		journal_module((const struct module *)module, "setting", "%s = %s (%s:%d)", e->key, e->value,
+		               e->source, e->line);
+}
+
 struct module *module_of(const void *function, const struct object *instance)
 {
 	struct object object;
@@ -232,6 +240,8 @@ struct module *module_of(const void *function, const struct object *instance)
 		                                        : m->settings.at_exit != AT_EXIT_FORWARD)
 			__cxa_atexit(at_exit_of_module, m, &__dso_handle);
 		journal_module(m, "load", "%s", m->path);
+		if (UNLIKELY(journal_open))
+			config_explain(m->path, tell_setting, m);
 	}
 	return m;
 }
