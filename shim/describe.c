@@ -29,7 +29,7 @@ bool describe_readable(const void *start, size_t size)
 	uintptr_t address = (uintptr_t)start;
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	/* What lies on the page of this very frame is there; many a consumer's results are. */
-	if (address >= here && address + size <= (here | 4095) + 1)
+	if (address >= here && address <= (here | 4095) && size <= (here | 4095) + 1 - address)
 		return true;
 	const long nonsense = 0x7fff;
 	uintptr_t last = address + (size > 8 ? size - 8 : 0);
