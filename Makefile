@@ -61,9 +61,9 @@ $(B)/shim:
 	mkdir -p $@
 
 include tests/unit/unit.mk
-include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk)
+include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk)
 
-TESTS = $(LIBRARY) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL)
+TESTS = $(LIBRARY) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
 
 # Each of these installs what it needs first (scripts/setup), then builds.
 .PHONY: demo check check-stress check-valgrind check-asan check-tsan check-real bench tests
