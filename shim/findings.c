@@ -539,7 +539,7 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 	case CALL_C_CloseAllSessions:
 		for (unsigned i = 0; i < atomic_load(&views_made); i++)
 			if (views[i].module == module)
-				forget_sessions(handles_take_all(&views[i], &words[0]));
+				forget_sessions(handles_take_all(&views[i], &(CK_SLOT_ID){words[0]}));
 		break;
 	default:
 		break;

@@ -104,8 +104,8 @@ static int thread_of(int pid, uint64_t at)
 	int tid = (int)syscall(SYS_gettid);
 	if (has_key)
 		pthread_setspecific(key, (void *)(uintptr_t)((uint64_t)pid << 32 | (unsigned)tid));
-	if (has_key && atomic_load(&trace_open))
-		trace_thread(pid, tid, at);
+	if (atomic_load(&trace_open))
+		trace_thread(pid, tid, at, has_key);
 	return tid;
 }
 
@@ -250,6 +250,17 @@ void journal_write_module(const struct module *module, const char *event, const 
 	va_start(arguments, format);
 	tell_formatted(module->name, event, format, arguments);
 	va_end(arguments);
+}
+
+void journal_write_real(const struct module *module, unsigned function, CK_RV rv, const char *detail)
+{
+	char result[64];
+	struct text text = text_in(result, sizeof result - 1);
+	struct moment now = journal_moment(atomic_load(&trace_open));
+	describe_return(&text, rv);
+	*text.at = '\0';
+	tell("-", module->name, function == CALL_C_Initialize ? "real C_Initialize" : "real C_Finalize",
+	     result, detail, &now, false);
 }
 
 void journal_write_module_at(const struct module *module, const char *event, const struct moment *moment)

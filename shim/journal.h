@@ -59,6 +59,13 @@ void journal_print_time(struct text *text);
 			journal_write_module(module, event, __VA_ARGS__); \
 	} while (0)
 
+/* The real C_Initialize or C_Finalize of a module, and what it answered; detail may be NULL. */
+#define journal_real(module, function, rv, detail)                        \
+	do {                                                              \
+		if (UNLIKELY(journal_open))                               \
+			journal_write_real(module, function, rv, detail); \
+	} while (0)
+
 /* Something about the process or the settings. */
 #define journal_note(event, ...)                                \
 	do {                                                    \
@@ -70,6 +77,7 @@ void journal_write_call(const struct view *view, unsigned function, CK_RV rv, co
                         const struct moment *moment);
 void journal_write_module(const struct module *module, const char *event, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+void journal_write_real(const struct module *module, unsigned function, CK_RV rv, const char *detail);
 void journal_write_module_at(const struct module *module, const char *event, const struct moment *moment);
 void journal_write_note(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

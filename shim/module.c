@@ -495,7 +495,7 @@ static CK_RV real_finalise(struct module *m, CK_VOID_PTR pReserved)
 static CK_RV reset(struct module *m)
 {
 	CK_RV rv = real_finalise(m, NULL);
-	journal_module(m, "real C_Finalize", "in a child, to reset it: %s", calls_return_name(rv));
+	journal_real(m, CALL_C_Finalize, rv, "in a child, to reset it");
 	return real_initialise(m, m->initialise, true);
 }
 
@@ -529,8 +529,7 @@ static CK_RV bring_up_inlock(struct module *m)
 	CK_RV rv = real_initialise(m, m->initialise, inherited);
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && parents && m->settings.fork == FORK_RESET)
 		rv = reset(m);
-	journal_module(m, "real C_Initialize", "%s%s", inherited ? "in a child: " : "",
-	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+	journal_real(m, CALL_C_Initialize, rv, inherited ? "in a child" : NULL);
 	if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
 		journal_up(m, true);
 
@@ -821,8 +820,7 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		int begun = process_linker_begin();
 		rv = real_finalise(m, pReserved);
 		process_linker_end(begun);
-		journal_module(m, "real C_Finalize", "%s",
-		               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+		journal_real(m, CALL_C_Finalize, rv, NULL);
 		if (rv == CKR_OK)
 			journal_up(m, false);
 	}

@@ -135,22 +135,25 @@ static void introduce_process(int pid, int tid, uint64_t at)
 	finish(&line, "}},\n");
 }
 
-void trace_thread(int pid, int tid, uint64_t at)
+static void introduce(int pid, int tid, uint64_t at)
+{
+	if (UNLIKELY(atomic_load_explicit(&introduced, memory_order_relaxed) != pid) &&
+	    atomic_exchange(&introduced, pid) != pid)
+		introduce_process(pid, tid, at);
+}
+
+void trace_thread(int pid, int tid, uint64_t at, bool first)
 {
 	char buffer[512], name[17] = "";
+	introduce(pid, tid, at);
+	if (!first)
+		return; /* nobody knows whether it is: better no name than one before every event */
 	struct line line = line_in(buffer, sizeof buffer);
 	syscall(SYS_prctl, PR_GET_NAME, name);
 	begin(&line, "{\"ph\":\"M\",\"name\":", "thread_name", pid, tid, at);
 	text_put(&line.text, ",\"args\":");
 	put_pair(&line, "{name", name);
 	finish(&line, "}},\n");
-}
-
-static void introduce(const struct moment *moment)
-{
-	if (UNLIKELY(atomic_load_explicit(&introduced, memory_order_relaxed) != moment->pid) &&
-	    atomic_exchange(&introduced, moment->pid) != moment->pid)
-		introduce_process(moment->pid, moment->tid, moment->at);
 }
 
 static void introduce_object(const struct stack_object *object)
@@ -183,7 +186,6 @@ void trace_call(const struct view *view, unsigned function, const uintptr_t *wor
 {
 	char buffer[CALL_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
-	introduce(began);
 	put_name(&line, "{\"ph\":\"X\",\"cat\":\"call\",\"name\":", calls[function].name, true);
 	put_when(&line, began->pid, began->tid, began->at);
 	text_put(&line.text, ",\"dur\":");
@@ -204,7 +206,6 @@ void trace_event(const char *consumer, const char *module, const char *event, co
 {
 	char buffer[EVENT_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
-	introduce(moment);
 	stack_untold(moment->stack, moment->pid, introduce_object);
 	begin(&line, "{\"ph\":\"i\",\"s\":\"t\",\"cat\":\"life\",\"name\":", event, moment->pid, moment->tid,
 	      moment->at);
@@ -224,7 +225,6 @@ static void span(const char *category, unsigned number, const char *consumer, co
 	struct line line = line_in(buffer, sizeof buffer);
 	struct moment now = journal_moment(false);
 	struct text text = text_in(head, sizeof head - 1);
-	introduce(&now);
 	text_put(&text, begins ? "{\"ph\":\"b\",\"cat\":\"" : "{\"ph\":\"e\",\"cat\":\"");
 	text_put(&text, category);
 	text_put(&text, "\",\"name\":");
@@ -313,7 +313,6 @@ void trace_fork(int parent, int parent_thread, uint64_t at)
 		then = at;
 	if (then + 1000 > now.at)
 		then = now.at - 1000;
-	introduce(&now);
 	fork_event("{\"ph\":\"X\",\"cat\":\"fork\",\"name\":", "fork", parent, parent_thread, then, "child",
 	           now.pid);
 	flow_event("{\"ph\":\"s\",\"cat\":\"fork\",\"name\":", parent, parent_thread, then, now.pid, then);
@@ -352,7 +351,6 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 	char *buffer = mmap(NULL, FINDING_LINE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (buffer == MAP_FAILED)
 		return;
-	introduce(&now);
 	for (unsigned i = 0; i < count; i++)
 		stack_untold(accounts[i].moment.stack, now.pid, introduce_object);
 	struct line line = line_in(buffer, FINDING_LINE);

@@ -16,8 +16,8 @@ extern _Atomic(bool) trace_open;
 /* False: no path that can be kept. every_call: for the record. */
 bool trace_start(const char *path, bool every_call);
 
-/* A thread's name, before its first event. */
-void trace_thread(int pid, int tid, uint64_t at);
+/* A thread's name, before its first event, and before that of a new process, who that is. */
+void trace_thread(int pid, int tid, uint64_t at, bool first);
 
 /* A call, when it is over: began is the moment it began, took in nanoseconds. */
 void trace_call(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,

@@ -46,7 +46,7 @@ def most_parameters: 20000;
   def stack($p; $frames): "stack \($p) \($frames | tojson)" as $key
     | if .[$key] == null
       then .stacks as $n | setpath([$key]; $n) | setpath(["stacks"]; $n + 1)
-        | setpath(["out"]; .out + [["stack", $n, $p, $frames]])
+        | setpath(["out"]; .out + [["stack", $n, ($p | tonumber), $frames]])
       else . end;
 
   foreach (inputs | event | select(. != null and . != false)) as $e (

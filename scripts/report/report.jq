@@ -33,8 +33,6 @@
 # shift: the clocks) json.jq takes out again.
 include "trace";
 
-def micro: if . == null then null else . * 1000 | round / 1000 end;
-
 # The wall clock of ts 0, in microseconds, as a process sees it; null if it has not said.
 def epoch:
   if .time == null or .started == null then null
@@ -45,15 +43,6 @@ def epoch:
 
 def date_of: if . == null then null else
   (. / 1000000 | floor) as $s | ($s | todate | rtrimstr("Z")) + "." + (. - $s * 1000000 | floor | tostring | "00000" + . | .[-6:]) + "Z" end;
-
-def frames($trace; $symbols; $p):
-  map(frame as $f | symbol_key($trace; $p) as $key
-    | (if $key == null then null else $symbols[$key] end) as $names
-    | {object: $f[0], offset: $f[1]} as $place
-    | if $names == null or ($names | length) == 0
-      then $place + {function: null, file: null, line: null, inlined: false}
-      else $names[] | $place + {function, file, line, inlined}
-      end);
 
 def percentile($share): # of {calls, took: {bucket: calls}, least, most}
   if .most == null or .took == null then null

@@ -75,10 +75,23 @@ def frame:
 
 # The build id that a process (by index) has told of a path; else the one that any has.
 def build_id($trace; $p; $path):
-  (if $p == null then null else $trace.processes[$p].objects[$path]? end)
-  | if . == null then $trace.objects[$path]? else . end
+  (if $p == null then null else $trace.processes[$p].objects[$path] end)
+  | if . == null then $trace.objects[$path] else . end
   | if . == null then "" else . end;
 
 # Under this key a frame's symbols are found.
 def symbol_key($trace; $p): frame
   | if .[0] == null then null else [.[0], build_id($trace; $p; .[0]), .[1]] | join("\u0000") end;
+
+def micro: if . == null then null else . * 1000 | round / 1000 end;
+
+# A stack of process $p for people: a list of {object, offset, function, file, line,
+# inlined}. $symbols: what symbols.jq made.
+def frames($trace; $symbols; $p):
+  map(frame as $f | symbol_key($trace; $p) as $key
+    | (if $key == null then null else $symbols[$key] end) as $names
+    | {object: $f[0], offset: $f[1]} as $place
+    | if $names == null or ($names | length) == 0
+      then $place + {function: null, file: null, line: null, inlined: false}
+      else $names[] | $place + {function, file, line, inlined}
+      end);

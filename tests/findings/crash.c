@@ -4,7 +4,7 @@
  *   crash MODULE HOW [handler|late-handler]
  *
  *   fault, illegal, breakpoint, forbidden (a system call, by seccomp), abort, raise
- *   wait       says "ready" and waits to be killed
+ *   wait       says "ready" and its number, and waits to be killed
  *   busy       a fault while another thread is in C_GetInfo (for fragile.so)
  *   two        two threads, the second one while the first is being told of
  *   small      a fault, with 8192 bytes for signal handlers and not one more
@@ -97,7 +97,7 @@ static void raise_it(void)
 
 static void wait_for_it(void)
 {
-	puts("ready");
+	printf("ready %d\n", getpid());
 	fflush(stdout);
 	for (;;)
 		pause();

@@ -176,7 +176,7 @@ def rich(directory):
     t.initialise(main, main, 9_000, SIGNER, HSM, False, "serve")
     t.life(main, main, 11_000, "C_OpenSession", PLUGIN, HSM, detail="session=1", stack="sign")
     t.life(main, main, 14_000, "C_Login", PLUGIN, HSM, detail="session=1", stack="initialise")
-    t.work(main, [main, 4713, 4714], 20_000, 1_150_000, PLUGIN, HSM, 900)
+    t.work(main, [main, 4713, 4714], 20_000, 1_150_000, PLUGIN, HSM, 980)
     t.work(main, [main], 24_000, 1_100_000, SIGNER, HSM, 160, 0.2)
 
     t.life(main, main, 180_000, "load", "-", CARD, "", PATHS[CARD])
