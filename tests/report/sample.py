@@ -169,19 +169,19 @@ def rich(directory):
     PATHS.update({PLUGIN: directory + "/libplugin.so", SIGNER: program})
     main, first, second = 4711, 4730, 4734
     t.start(main, 0, program, 4242)
-    for tid, name in ((main, "signer"), (4713, "pool-1"), (4714, "pool-2")):
+    for tid, name in ((main, "signer"), (4713, "pool-1"), (4714, "pool-2"), (4716, "card")):
         t.event("M", "", "thread_name", main, tid, 0, args={"name": name})
     t.life(main, main, 400, "load", "-", HSM, "", PATHS[HSM])
     started = t.initialise(main, main, 2_000, PLUGIN, HSM, True, "initialise")
     t.initialise(main, main, 9_000, SIGNER, HSM, False, "serve")
     t.life(main, main, 11_000, "C_OpenSession", PLUGIN, HSM, detail="session=1", stack="sign")
     t.life(main, main, 14_000, "C_Login", PLUGIN, HSM, detail="session=1", stack="initialise")
-    t.work(main, [main, 4713, 4714], 20_000, 1_150_000, PLUGIN, HSM, 980)
-    t.work(main, [main], 24_000, 1_100_000, SIGNER, HSM, 160, 0.2)
+    t.work(main, [4713, 4714], 20_000, 1_150_000, PLUGIN, HSM, 980)
+    t.work(main, [main], 24_000, 1_100_000, SIGNER, HSM, 180, 0.2)
 
     t.life(main, main, 180_000, "load", "-", CARD, "", PATHS[CARD])
     t.initialise(main, main, 190_000, SIGNER, CARD, True, "serve")
-    t.work(main, [4713], 200_000, 400_000, SIGNER, CARD, 60, 3)
+    t.work(main, [4716], 200_000, 400_000, SIGNER, CARD, 60, 3)
     t.life(main, main, 430_000, "dlclose", "-", CARD, "", "kept: still initialised", "serve")
     t.finding(main, main, 430_001, "unload-while-initialised", SIGNER, CARD, "dlclose",
               "dlclose of opensc-pkcs11.so while signer has it initialised",
@@ -201,7 +201,7 @@ def rich(directory):
     t.finding(second, second, 700_000, "inherited-handle", PLUGIN, HSM, "C_SignInit",
               "libplugin.so used session 1, opened in process 4711 before the fork", more=41)
     t.initialise(first, first, 330_000, ENGINE, HSM, False, "serve")
-    t.work(first, [first + 1], 340_000, 760_000, ENGINE, HSM, 120)
+    t.work(first, [first + 2], 340_000, 760_000, ENGINE, HSM, 120)
     t.finalise(first, first, 800_000, PLUGIN, HSM, False, "finalise")
     t.finding(first, first, 812_000, "double-finalise", PLUGIN, HSM, "C_Finalize",
               "libplugin.so called C_Finalize more often than C_Initialize",
