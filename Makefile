@@ -13,14 +13,27 @@ EXTRA_LDFLAGS ?=
 
 MACHINE := $(shell $(CC) -dumpmachine)
 ifneq ($(filter -m32,$(CC) $(EXTRA_CFLAGS)),)
-ARCH ?= i386
+OWN_ARCH := i386
 else
-ARCH ?= $(patsubst i%86,i386,$(firstword $(subst -, ,$(MACHINE))))
+OWN_ARCH := $(patsubst i%86,i386,$(firstword $(subst -, ,$(MACHINE))))
+endif
+
+# For another architecture (make ARCH=i386, make ARCH=aarch64): its compiler, a build
+# directory of its own, and there what Debian has for it (scripts/sysroot).
+ARCH = $(OWN_ARCH)
+ifneq ($(ARCH),$(OWN_ARCH))
+ifeq ($(origin B),file)
+B := build/$(ARCH)
+endif
+SYSROOT := $(B)/sysroot
+CC_i386 = gcc -m32 -Wno-psabi -idirafter /usr/include/x86_64-linux-gnu
+CC_aarch64 = $(notdir $(firstword $(wildcard /usr/bin/aarch64-linux-gnu-gcc /usr/bin/aarch64-linux-gnu-gcc-[0-9]*)))
+CC = $(CC_$(ARCH)) -idirafter $(SYSROOT)/usr/include -L$(SYSROOT)/usr/lib/$(ARCH)-linux-gnu
 endif
 
 WARNINGS = -Wall -Wextra -Werror -Wno-psabi -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS = $(OPT) -g $(EXTRA_CFLAGS)
-SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -DNDEBUG $(WARNINGS) -Ishim -Iconfig \
+SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DNDEBUG $(WARNINGS) -Ishim -Iconfig \
 	-fPIC -fvisibility=hidden -fno-jump-tables -fstack-protector-strong
 LDFLAGS = $(EXTRA_LDFLAGS)
 
@@ -64,6 +77,15 @@ include tests/unit/unit.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk)
 
 TESTS = $(LIBRARY) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
+
+ifdef SYSROOT
+# The sanitizers are this machine's, and so are NSS and GnuTLS.
+TESTS := $(filter-out %-asan %-tsan %-asan-clang %/nss-gnutls %/nss-wait %/fork/%,$(TESTS))
+$(OBJECTS): | $(SYSROOT)/.build
+$(UNIT_TESTS): | $(SYSROOT)/.tests
+$(SYSROOT)/.%: scripts/sysroot
+	scripts/sysroot $(ARCH) $(SYSROOT) $*
+endif
 
 # Each of these installs what it needs first (scripts/setup), then builds.
 .PHONY: demo check check-stress check-valgrind check-asan check-tsan check-real bench tests

@@ -17,7 +17,7 @@ struct session {
 	atomic_ulong handle; /* 0 free, BUSY being filled */
 	atomic_ulong slot, flags, opener;
 	atomic_int signing, verifying, finding; /* finding: 1 begun, 2 all found */
-	atomic_ulong digest;
+	_Atomic(uint64_t) digest;
 };
 #define BUSY ~0UL
 
@@ -571,7 +571,7 @@ CK_RV mock_C_Sign(enum mock_list list, CK_SESSION_HANDLE handle, CK_BYTE_PTR dat
                   CK_BYTE_PTR signature, CK_ULONG_PTR size)
 {
 	struct session *session = find(handle);
-	unsigned long digest;
+	uint64_t digest;
 	CK_RV rv;
 
 	(void)list;
