@@ -1,7 +1,9 @@
 # libp11shim: `make help` says what there is.
 #
 # Variables: CC, OPT (-O2), B (build directory), EXTRA_CFLAGS, EXTRA_LDFLAGS,
-# PREFIX, LIBDIR, DESTDIR.
+# PREFIX, LIBDIR, MANDIR, DESTDIR.
+
+VERSION = 1.0~git
 
 B ?= build
 CC = gcc
@@ -73,7 +75,7 @@ $(B)/shim/gate-%.o: shim/gate/%.S shim/gate/slots.h shim/sizes.h shim/calls.def 
 $(B)/shim:
 	mkdir -p $@
 
-include tests/unit/unit.mk
+include tests/unit/unit.mk docs/docs.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk)
 
 TESTS = $(LIBRARY) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)

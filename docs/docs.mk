@@ -1,0 +1,31 @@
+# Included by the Makefile: the manual pages, made from docs/*.scd by scdoc.
+#
+# make man         builds them; make install does too, where there is a scdoc
+MANDIR ?= $(PREFIX)/share/man
+
+MAN_PAGES = $(patsubst docs/%.scd,$(B)/docs/%,$(sort $(wildcard docs/*.scd)))
+
+$(B)/docs/%: docs/%.scd Makefile | $(B)/docs
+	sed 's/@VERSION@/$(VERSION)/' $< | scdoc >$@.new
+	mv -f $@.new $@
+$(B)/docs:
+	mkdir -p $@
+
+.PHONY: man install-man uninstall-man
+man: $(MAN_PAGES)
+
+install: install-man
+install-man:
+	@if command -v scdoc >/dev/null; then \
+		$(MAKE) --no-print-directory man && \
+		for page in $(MAN_PAGES); do \
+			directory=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
+			install -d "$$directory" && install -m 644 "$$page" "$$directory" || exit; \
+		done; \
+	else \
+		echo "no scdoc here, so no manual pages; they can be read in docs/"; \
+	fi
+
+uninstall: uninstall-man
+uninstall-man:
+	rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
