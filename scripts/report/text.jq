@@ -59,9 +59,11 @@ def frame_line($names):
   | (if .function != null then .function | clean
     elif .object != null then "\($object)+\(.offset)"
     else .offset | clean end) as $what
-  | (if .file != null then "\(.file | clean)\(if .line then ":\(.line)" else "" end)" | tail_of(48) else "" end) as $where
+  | (if .inlined then "(inlined)" else $object end) as $last
+  | ([width - 15 - $names - ($last | length), 20] | max) as $room
+  | (if .file != null then "\(.file | clean)\(if .line then ":\(.line)" else "" end)" | tail_of($room) else "" end) as $where
   | ($what | shorten(40) | left($names)) + "  " + (if .function == null then ""
-      else ([$where, (if .inlined then "(inlined)" else $object end)] | map(select(. != "")) | join("  ")) end)
+      else ([$where, $last] | map(select(. != "")) | join("  ")) end)
   | sub(" +$"; "");
 
 # What comes before main is the same in every stack.

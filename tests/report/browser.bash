@@ -31,12 +31,12 @@ browser_call() {
 }
 
 browser_start() {
-	local try log
+	local log
 	browser_directory=$(mktemp -d)
 	log=$browser_directory/driver
 	chromedriver --port=0 >"$log" 2>&1 3>&- 4>&- &
 	browser_driver=$!
-	for try in $(seq 150); do
+	for _ in $(seq 150); do
 		browser_port=$(sed -n 's/.*started successfully on port \([0-9]*\).*/\1/p' "$log")
 		[ -z "$browser_port" ] || break
 		sleep 0.2

@@ -38,7 +38,7 @@ int here(const char *what)
 
 static __attribute__((noinline)) int load_plugins(void)
 {
-	return plugin_start() + 1;
+	return plugin_start() + 1; /* LINE load_plugins */
 }
 
 static __attribute__((noinline)) int serve(void)
