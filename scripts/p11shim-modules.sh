@@ -1,0 +1,279 @@
+# shellcheck shell=sh
+# p11shim-modules.sh: which PKCS #11 modules this machine has, what they are, and which
+# settings hold for them. Part of p11shim, read by it.
+#
+# Settings are what the library says (p11shim-info --config); they are not read here.
+
+tab=$(printf '\t')
+
+# ---- Where modules are named
+
+# The names that are known, a glob and what it stands for on each line, as they are built in.
+known_names() {
+	tr -c '[:print:]\n' ' ' <"$library" | sed -n '/; Modules that are known/,$p' | awk '
+		/^\[.*\] *$/ { sub(/^\[/, ""); sub(/\] *$/, ""); name = $0; next }
+		/^product = / { sub(/^product = /, ""); sub(/ *$/, ""); print name "\t" $0 }'
+}
+
+# Where modules usually lie, a directory on each line; p11-kit's own first.
+module_directories() {
+	for directory in /usr/lib/*-linux-gnu*/pkcs11 /usr/lib64/pkcs11 /usr/lib/pkcs11 \
+		/usr/local/lib/pkcs11 /usr/local/lib64/pkcs11 \
+		/usr/lib/*-linux-gnu* /usr/lib/*-linux-gnu*/softhsm /usr/lib/*-linux-gnu*/nss \
+		/usr/lib /usr/lib/softhsm /usr/lib/nss /usr/lib64 /usr/lib64/softhsm /usr/lib64/nss \
+		/usr/local/lib /usr/local/lib/softhsm /usr/local/lib64 /usr/local/lib64/softhsm \
+		/usr/safenet/lunaclient/lib /opt/*/lib /opt/*/lib64 /opt/*/*/lib /opt/*/*/pkcs11; do
+		[ ! -d "$directory" ] || printf '%s\n' "$directory"
+	done
+}
+
+# in_usual_place NAME: its path, if it is there.
+in_usual_place() {
+	module_directories | while IFS= read -r directory; do
+		[ ! -f "$directory/$1" ] || printf '%s\n' "$directory/$1"
+	done | sed 1q
+}
+
+# value_of KEY FILE: of `KEY: VALUE` or `KEY = VALUE`, the last.
+value_of() {
+	sed -n "s/^[[:blank:]]*$1[[:blank:]]*[:=][[:blank:]]*//p" "$2" 2>/dev/null |
+		sed -e 's/[[:blank:]]*$//' -e '$!d'
+}
+
+# p11-kit's .module files, PATH<tab>FILE for each: first the user's.
+p11_kit_modules() {
+	for file_ in "${XDG_CONFIG_HOME:-${HOME-}/.config}"/pkcs11/modules/*.module \
+		/etc/pkcs11/modules/*.module /usr/share/p11-kit/modules/*.module; do
+		path=$(value_of module "$file_")
+		case $path in
+		'') continue ;;
+		/*) ;;
+		*)
+			name=$path
+			path=$(in_usual_place "$name")
+			path=${path:-$name}
+			;;
+		esac
+		printf '%s\t%s\n' "$path" "$file_"
+	done
+}
+
+# Those of NSS databases, likewise. pkcs11.txt is what modutil edits; modutil itself would
+# load and initialise every module to list them.
+nss_modules() {
+	for file_ in "${HOME-}"/.pki/nssdb/pkcs11.txt /etc/pki/nssdb/pkcs11.txt \
+		"${HOME-}"/.mozilla/firefox/*/pkcs11.txt "${HOME-}"/.thunderbird/*/pkcs11.txt; do
+		[ -r "$file_" ] || continue
+		sed -n 's/^library=\(..*\)/\1/p' "$file_" | while IFS= read -r path; do
+			case $path in
+			/*) ;;
+			*) path=$(in_usual_place "$path" | grep . || printf '%s' "$path") ;;
+			esac
+			printf '%s\t%s\n' "$path" "$file_"
+		done
+	done
+}
+
+# What OpenSSL's configuration and variables name.
+openssl_modules() {
+	for file_ in "${OPENSSL_CONF:-/etc/ssl/openssl.cnf}" /etc/pki/tls/openssl.cnf; do
+		for key in MODULE_PATH pkcs11-module-path; do
+			path=$(value_of "$key" "$file_")
+			[ -z "$path" ] || printf '%s\t%s\n' "$path" "$file_"
+		done
+	done
+	for key in PKCS11_MODULE_PATH PKCS11_PROVIDER_MODULE; do
+		eval "path=\${$key-}"
+		[ -z "$path" ] || printf '%s\t%s\n' "$path" "$key"
+	done
+}
+
+# Modules that are known by name and lie where they usually do.
+usual_modules() {
+	known_names | cut -f 1 | grep -v '^libp11-kit\.so' >"$temporary/names"
+	module_directories | while IFS= read -r directory; do
+		cd "$directory" || continue
+		set +f
+		IFS=''
+		while read -r name; do
+			# shellcheck disable=SC2086 # a glob
+			for path in $name; do
+				[ ! -f "$path" ] || printf '%s\t\n' "$directory/$path"
+			done
+		done <"$temporary/names"
+	done
+}
+
+# ---- For check
+
+# Modules that a program would meet that has loaded $objects.
+modules_met() {
+	case $objects in
+	*/libp11-kit.so*) p11_kit_modules | met "through p11-kit" ;;
+	esac
+	case $objects in
+	*/libnss3.so*) nss_modules | met "through NSS" ;;
+	esac
+	case $objects in
+	*/libcrypto.so*) openssl_modules | met "through OpenSSL" ;;
+	esac
+}
+
+# met HOW: lines PATH<tab>FILE.
+met() {
+	while IFS=$tab read -r path file_; do
+		[ -f "$path" ] || path="$path (not there)"
+		if [ -f "$file_" ] && ! meant_for "${file##*/}" "$file_"; then
+			continue
+		fi
+		printf '%-7s %s: %s, %s\n' module "${path##*/}" "$path" "$1: $file_"
+	done
+}
+
+# meant_for PROGRAM FILE: what a .module file says of the programs that it is for.
+meant_for() {
+	only=$(value_of enable-in "$2") not=$(value_of disable-in "$2")
+	case " $(printf '%s' "$only" | tr ',' ' ') " in
+	'  ' | *" $1 "*) ;;
+	*) return 1 ;;
+	esac
+	case " $(printf '%s' "$not" | tr ',' ' ') " in
+	*" $1 "*) return 1 ;;
+	esac
+}
+
+# ---- list
+
+list_options() {
+	init='' seconds=5
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--init) init=--init ;;
+		--seconds=*) seconds=${1#*=} ;;
+		--seconds)
+			[ $# -gt 1 ] || misused 'list: --seconds wants a number'
+			seconds=$2
+			shift
+			;;
+		*) misused "list: no such option: $1 (p11shim list --help)" ;;
+		esac
+		shift
+	done
+	case $seconds in
+	'' | *[!0-9]* | 0) misused "list: --seconds wants a number above 0, not $seconds" ;;
+	esac
+}
+
+# Each module once, though several names may lead to it: lines FILE<tab>NAME<tab>WHERE NAMED.
+each_module() {
+	while IFS=$tab read -r path named; do
+		real=$(readlink -f -- "$path") || real=$path
+		printf '%s\t%s\t%s\n' "$real" "$path" "$named"
+	done
+}
+
+# product_of NAME: the later section counts, as for the library.
+product_of() {
+	known_names | while IFS=$tab read -r name product; do
+		# shellcheck disable=SC2254 # a glob
+		case $1 in
+		$name) printf '%s\n' "$product" ;;
+		esac
+	done | sed '$!d'
+}
+
+# Settings of a module that do not hold for every one.
+own_settings() {
+	"$info" --config "$1" 2>/dev/null | grep -v -e "^product$tab" -e "${tab}built-in p11shim\\.conf" |
+		while IFS=$tab read -r key value source; do
+			printf '  setting   %s = %s (%s)\n' "$key" "$value" "$source"
+		done
+}
+
+# What it says of itself, on one line.
+what_it_says() {
+	"$info" --info ${init:+"$init"} --seconds "$seconds" "$1" >"$temporary/info" </dev/null
+	cryptoki='' manufacturer='' description='' version_='' silent='' error=''
+	while IFS=$tab read -r name text; do
+		case $name in
+		cryptoki) cryptoki=$text ;;
+		manufacturer) manufacturer=$text ;;
+		description) description=$text ;;
+		version) version_=$text ;;
+		silent) silent=$text ;;
+		error) error=$text ;;
+		esac
+	done <"$temporary/info"
+	if [ -n "$error" ]; then
+		echo "  error     $error"
+	elif [ -n "$silent" ]; then
+		echo "  says      Cryptoki $cryptoki, and no more before it is initialised ($silent${init:+; not then either})"
+	else
+		echo "  says      $description $version_, $manufacturer, Cryptoki $cryptoki"
+	fi
+}
+
+show_module() {
+	file_=$1
+	names=$(sed -n "s|^$(printf '%s' "$1" | sed 's/[|.*[\\^$]/\\&/g')$tab||p" "$temporary/modules")
+	first=$(printf '%s\n' "$names" | sed 1q)
+	first=${first%%"$tab"*}
+	if [ ! -f "$file_" ]; then
+		printf '%s\n  error     not there\n' "${first##*/}"
+	else
+		printf '%s%s\n' "${first##*/}" "$(product_of "${first##*/}" | sed 's/^/: /')"
+		printf '  file      %s\n' "$file_"
+	fi
+	printf '%s\n' "$names" | cut -f 1 | grep -vxF -e "$file_" | sort -u | sed 's/^/  name      /'
+	printf '%s\n' "$names" | cut -f 2 | grep . | sort -u | sed 's/^/  named in  /'
+	[ ! -f "$file_" ] || [ -z "$info" ] || {
+		what_it_says "$file_"
+		own_settings "$file_"
+	}
+}
+
+make_temporary() {
+	temporary=$(mktemp -d "${TMPDIR:-/tmp}/p11shim.XXXXXX") || exit 2
+	trap 'rm -rf "$temporary"' EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+}
+
+command_list() {
+	list_options "$@"
+	find_library
+	find_info || say 'no p11shim-info: names and files only'
+	make_temporary
+	{
+		p11_kit_modules
+		nss_modules
+		openssl_modules
+		usual_modules
+	} | each_module >"$temporary/modules"
+	cut -f 1 "$temporary/modules" | awk '!seen[$0]++' >"$temporary/files"
+	while IFS= read -r module; do
+		show_module "$module"
+	done <"$temporary/files"
+	[ -s "$temporary/files" ] || say 'no modules found'
+}
+
+# ---- config
+
+command_config() {
+	[ "${1-}" != -- ] || shift
+	[ $# -le 1 ] || misused 'config: one module (p11shim config --help)'
+	find_library
+	find_info || misused "no p11shim-info beside $library: run make, or install it anew"
+	if [ $# -eq 1 ]; then
+		case $1 in
+		*/*) set -- "$(absolute "$1")" ;;
+		*) set -- "$(in_usual_place "$1" | grep . || printf '%s' "$1")" ;;
+		esac
+		[ -f "$1" ] || say "not there: $1; what would hold for it:"
+	fi
+	settings=$("$info" --config "$@") || misused 'p11shim-info cannot tell the settings'
+	printf '%s\n' "$settings" | while IFS=$tab read -r key value source; do
+		printf '%-12s = %-12s %s\n' "$key" "$value" "$source"
+	done
+}

@@ -1,0 +1,562 @@
+# shellcheck shell=sh
+# p11shim-programs.sh: what kind of program something is, and whether a library can be
+# preloaded into it. Part of p11shim, read by it.
+#
+# From it come: library (see find_library), search (the caller's PATH), preloaded (the
+# caller's LD_PRELOAD), and functions. Nothing is executed of the program looked at.
+
+# ---- ELF files
+
+# Numbers of words of SIZE bytes: words FILE OFFSET BYTES SIZE
+words() {
+	od -A n -v -t "u$4" -j "$2" -N "$3" -- "$1" 2>/dev/null
+}
+
+# read_elf FILE [machine]: fails if it is none that can be read. Sets
+#   elf_machine     CLASS/MACHINE, by their numbers in ELF: 2/62 is x86-64
+# and, unless no more is asked for, or its byte order is the other one,
+#   elf_interp      its dynamic linker, empty if it has none
+#   elf_dynamic     OFFSET SIZE of its dynamic section, empty if it has none
+#   elf_segments    of each loaded segment ADDRESS OFFSET SIZE
+read_elf() {
+	elf_machine='' elf_interp='' elf_dynamic='' elf_segments='' extent=${2-all}
+	# shellcheck disable=SC2046 # numbers
+	set -- "$1" $(words "$1" 0 64 1)
+	[ $# -ge 59 ] && [ "$2 $3 $4 $5" = '127 69 76 70' ] || return 1
+	if [ "$7" -eq 2 ]; then
+		elf_machine=$6/$((${20} * 256 + ${21}))
+		return
+	fi
+	elf_machine=$6/$((${20} + ${21} * 256))
+	if [ "$extent" = machine ]; then
+		return
+	elif [ "$6" -eq 2 ]; then
+		read_segments 64 "$1" $((${34} + ${35} * 256 + ${36} * 65536 + ${37} * 16777216)) "${56}" "${58}"
+	else
+		read_segments 32 "$1" $((${30} + ${31} * 256 + ${32} * 65536 + ${33} * 16777216)) "${44}" "${46}"
+	fi
+}
+
+# read_segments BITS FILE OFFSET SIZE COUNT: the program headers.
+read_segments() {
+	bits=$1 file_=$2 each=$(($4 / 4))
+	[ $((bits == 64 && each == 14 || bits == 32 && each == 8)) -eq 1 ] || return 1
+	# shellcheck disable=SC2046 # numbers
+	set -- $(words "$2" "$3" $(($4 * $5)) 4)
+	while [ $# -ge $each ]; do
+		if [ "$bits" -eq 64 ]; then
+			segment "$1" $(($3 + $4 * 4294967296)) $(($5 + $6 * 4294967296)) $(($9 + ${10} * 4294967296))
+		else
+			segment "$1" "$2" "$3" "$5"
+		fi
+		shift "$each"
+	done
+}
+
+# segment TYPE OFFSET ADDRESS SIZE
+segment() {
+	case $1 in
+	1) elf_segments="$elf_segments $3 $2 $4" ;;
+	2) elf_dynamic="$2 $4" ;;
+	3) elf_interp=$(dd bs=1 "if=$file_" "skip=$2" "count=$4" 2>/dev/null | tr -d '\000') ;;
+	esac
+}
+
+# The file offset of an address: offset_of ADDRESS SEGMENTS...
+offset_of() {
+	address=$1
+	shift
+	while [ $# -ge 3 ]; do
+		if [ "$address" -ge "$1" ] && [ "$address" -lt $(($1 + $3)) ]; then
+			echo $((address - $1 + $2))
+			return
+		fi
+		shift 3
+	done
+}
+
+# elf_names FILE: after read_elf, the first strings that its dynamic section refers to: the
+# libraries that it needs are among them. A line each; 256 kB, which sanitized programs reach.
+elf_names() {
+	case $elf_machine in
+	2/*) bits=64 ;;
+	*) bits=32 ;;
+	esac
+	[ -n "$elf_dynamic" ] || return 0
+	at=$(strings_at "$1") || return 0
+	dd bs=4096 "if=$1" skip=$((at / 4096)) count=64 2>/dev/null | tr '\000' '\n'
+}
+
+# Where the strings of the dynamic section lie in the file.
+strings_at() {
+	file_=$1
+	# shellcheck disable=SC2046,SC2086 # numbers
+	set -- $(words "$file_" ${elf_dynamic% *} ${elf_dynamic#* } 4)
+	while [ $# -ge 4 ]; do
+		if [ "$1" -eq 5 ] && [ "$bits" -eq 64 ]; then
+			# shellcheck disable=SC2086 # numbers
+			offset_of $(($3 + $4 * 4294967296)) $elf_segments
+			return
+		elif [ "$1" -eq 5 ]; then
+			# shellcheck disable=SC2086 # numbers
+			offset_of "$2" $elf_segments
+			return
+		fi
+		shift $((bits / 16))
+	done
+	return 1
+}
+
+machine_name() {
+	case $1 in
+	2/62) echo x86-64 ;;
+	1/3) echo i386 ;;
+	2/183) echo aarch64 ;;
+	1/62) echo x32 ;;
+	1/40) echo 32-bit ARM ;;
+	2/243) echo riscv64 ;;
+	2/21) echo ppc64 ;;
+	2/22) echo s390x ;;
+	*) echo "machine ${1#*/} in ELF's list, $((${1%/*} * 32)) bits" ;;
+	esac
+}
+
+# Sets native: this machine, which is its shell's.
+native_machine() {
+	read_elf /bin/sh machine
+	native=$elf_machine
+}
+
+# ---- From what was called to what is executed
+
+# find_program NAME: sets program, as execvp(3) finds it. Otherwise says so, and fails with
+# 127, or 126 if it is there but not to be executed.
+find_program() {
+	program='' denied='' rest=$search:
+	case $1 in
+	*/*) program=$1 rest='' ;;
+	'') rest='' ;;
+	esac
+	while [ -z "$program" ] && [ -n "$rest" ]; do
+		found=${rest%%:*} rest=${rest#*:}
+		found=${found:-.}/$1
+		if [ -f "$found" ] && [ -x "$found" ]; then
+			program=$found
+		elif [ -f "$found" ]; then
+			denied=${denied:-$found}
+		fi
+	done
+	program=${program:-$denied}
+	if [ -z "$program" ] || [ ! -e "$program" ]; then
+		say "no such program: $1"
+		return 127
+	elif [ -d "$program" ] || [ ! -x "$program" ]; then
+		say "cannot be executed: $program"
+		return 126
+	fi
+}
+
+# hash_bang FILE: sets line to the first one without its #!; fails if it does not begin so.
+hash_bang() {
+	line=$(dd bs=512 count=1 "if=$1" 2>/dev/null | tr -d '\000' | sed -n '1s/^#![[:blank:]]*//p;q')
+	[ -n "$line" ]
+}
+
+# From $program sets file, which the kernel executes in the end, empty if there is none, and
+# chain, for people.
+follow_scripts() {
+	file=$(absolute "$program") chain=$program levels=0
+	look_for_wrapper "$file"
+	while hash_bang "$file" && [ $levels -lt 10 ]; do
+		levels=$((levels + 1))
+		look_into_script "$file"
+		interpreter=${line%%[[:blank:]]*}
+		case ${interpreter##*/} in
+		env) found=$(env_program "${line#"$interpreter"}") ;;
+		*) found=$interpreter ;;
+		esac
+		if [ -z "$found" ] || [ ! -x "$found" ]; then
+			finding cannot interpreter "$file wants $line, which is not there" 'install that'
+			file=''
+			return
+		fi
+		file=$(absolute "$found")
+		chain="$chain -> $found"
+		look_for_wrapper "$file"
+	done
+}
+
+# env_program ARGUMENTS: what `#!/usr/bin/env ARGUMENTS` executes.
+env_program() {
+	set -f
+	# shellcheck disable=SC2086 # as env -S does, and without -S there is one word
+	set -- $1
+	while [ $# -gt 0 ]; do
+		case $1 in
+		-S?*) break ;;
+		-u | -C) shift ;;
+		-* | *=*) ;;
+		*) break ;;
+		esac
+		shift
+	done
+	[ $# -gt 0 ] && find_program "${1#-S}" 2>/dev/null && printf '%s' "$program"
+}
+
+# ---- What is in the way
+
+# finding LEVEL NAME WHY [INSTEAD]: on a line. `run` tells a person only what cannot work.
+finding() {
+	[ "$1" != cannot ] || verdict=1
+	if [ -z "${quickly-}" ]; then
+		printf '%-7s %s: %s%s\n' "$1" "$2" "$3" "${4:+; instead: $4}"
+	elif [ "$1" = cannot ]; then
+		say "$3; instead: ${4-}"
+	fi
+}
+
+# look_for_wrapper FILE: by its name, does it start programs where ours does not reach them?
+look_for_wrapper() {
+	real=$(readlink -f -- "$1") || real=$1
+	case $1:${real##*/} in
+	/snap/* | /var/lib/snapd/snap/* | *:snap) snap "$1 is in a snap" ;;
+	*:flatpak) flatpak "$1 starts a flatpak" ;;
+	*:sudo | *:su | *:doas | *:pkexec | *:runuser | *:systemd-run | *:docker | *:podman)
+		finding cannot environment \
+			"${real##*/} starts programs with an environment of its own, without LD_PRELOAD" \
+			"put p11shim behind it: ${real##*/} ... p11shim run PROGRAM"
+		;;
+	esac
+}
+
+# look_into_script FILE: a shell script, whose #! says $line, may only be there to start something.
+look_into_script() {
+	case $line in
+	*sh | *sh[[:blank:]]*) ;;
+	*) return ;;
+	esac
+	blanks='[[:blank:]][[:blank:]]*'
+	before="^[[:blank:]]*\\(exec$blanks\\)\\{0,1\\}\\(env$blanks\\)\\{0,1\\}"
+	before="$before\\([A-Za-z_][A-Za-z_0-9]*=[^[:blank:]]*$blanks\\)*[\"']\\{0,1\\}"
+	program_run="\\(/usr/bin/\\)\\{0,1\\}%s[\"']\\{0,1\\}${blanks}run"
+	# shellcheck disable=SC2059 # a format of ours
+	if grep -q -e "$before/snap/bin/" -e "$before$(printf "$program_run" snap)" -- "$1"; then
+		snap "$1 starts a snap"
+	elif grep -q -e "$before$(printf "$program_run" flatpak)" -- "$1"; then
+		flatpak "$1 starts a flatpak"
+	else
+		finding beware script "$1 is a shell script: what it starts has not been looked at"
+	fi
+}
+
+snap() {
+	finding cannot snap "$1, and what runs in one gets no LD_PRELOAD and does not see this library" \
+		"install the program from a package of the distribution, or its makers' archive"
+}
+
+flatpak() {
+	finding cannot flatpak "$1, and what runs in one does not see this library" \
+		"copy the library to your home directory and name it there: flatpak run --filesystem=HOME/libp11shim.so:ro --env=LD_PRELOAD=HOME/libp11shim.so APPLICATION"
+}
+
+# Set-id and capabilities: what is ignored is said of the user who asks, as the kernel sees it.
+look_for_privileges() {
+	# shellcheck disable=SC2012 # mode, owner and group, which no other POSIX tool tells
+	owner=$(ls -ldnL -- "$file" | sed 's/^\([^ ]*\) *[^ ]* *\([0-9]*\) *\([0-9]*\).*/\1 \2 \3/')
+	group=${owner##* } mode=${owner%% *}
+	owner=${owner#* } owner=${owner% *}
+	user=$(id -u)
+	case $mode in
+	???[sS]*) set_id set-uid "$owner" "$user" ;;
+	esac
+	case $mode in
+	??????s*) set_id set-gid "$group" "$(id -g)" ;;
+	esac
+	for getcap in $(command -v getcap) /sbin/getcap /usr/sbin/getcap; do
+		[ ! -x "$getcap" ] || break
+	done
+	if [ ! -x "${getcap-}" ]; then
+		finding beware capabilities 'there is no getcap here to look for file capabilities, which would forbid preloading' \
+			'install it (libcap2-bin) and check again'
+		return
+	fi
+	capabilities=$("$getcap" -- "$file" 2>/dev/null)
+	case $capabilities in
+	'') ;;
+	*)
+		capabilities=${capabilities#"$file"}
+		if [ "$user" -eq 0 ]; then
+			finding beware capabilities "$file has file capabilities (${capabilities# }): it works for root only"
+		else
+			finding cannot capabilities "$file has file capabilities (${capabilities# }), so the dynamic linker ignores LD_PRELOAD" \
+				"$without_privilege"
+		fi
+		;;
+	esac
+}
+
+without_privilege='run a copy that does not have that (cp drops it), if the program can do without; or have root name the library in /etc/ld.so.preload, which reaches every program'
+
+# set_id WHAT ID OURS
+set_id() {
+	if [ "$2" = "$3" ]; then
+		finding beware "$1" "$file is $1, which forbids preloading to others; you are $2 already"
+	elif [ "${file##*/}" = ssh-agent ]; then
+		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD and drops it for ssh-pkcs11-helper, which has the module" \
+			"start it with SSH_PKCS11_HELPER=FILE, a script: #!/bin/sh, then: exec p11shim run /usr/lib/openssh/ssh-pkcs11-helper"
+	else
+		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD" "$without_privilege"
+	fi
+}
+
+# What the file itself says. Sets preload, the value for LD_PRELOAD; empty: as it was.
+look_at_file() {
+	preload='' sanitizer=''
+	if [ ! -r "$file" ]; then
+		finding beware unreadable "not allowed to read $file: not looked at"
+		fitting=$library
+	elif ! read_elf "$file"; then
+		look_at_text
+		return
+	else
+		look_at_elf || return
+		look_for_privileges
+	fi
+	preload=$(merged "$(everywhere "$fitting")" "$sanitizer")
+}
+
+# No ELF, no #!: execvp(3) gives that to a shell, if it is text.
+look_at_text() {
+	preload=$(merged "$(speakable "$library")" '')
+	if [ "$(dd bs=512 count=1 "if=$file" 2>/dev/null | tr -d '\000' | wc -c)" -lt \
+		"$(dd bs=512 count=1 "if=$file" 2>/dev/null | wc -c)" ]; then
+		finding beware unknown "$file is no ELF program and no script: what executes it is not known"
+	else
+		finding good script "$file has no #! line: a shell executes it"
+	fi
+}
+
+# Fails if the library must not be preloaded.
+look_at_elf() {
+	fitting=$library
+	if [ "$elf_machine" != "$native" ]; then
+		fitting=$(file_for "$elf_machine" libp11shim.so)
+	fi
+	case ${elf_interp##*/} in
+	ld-musl*)
+		finding cannot musl "$file is made for musl, whose programs cannot load a library that is made for glibc" \
+			'use a build of it that is made for glibc'
+		return 1
+		;;
+	esac
+	if [ -z "$fitting" ]; then
+		other_machine
+		return 1
+	elif [ -z "$elf_interp" ]; then
+		static
+	elif [ ! -x "$elf_interp" ]; then
+		finding cannot interpreter "$file wants the dynamic linker $elf_interp, which is not there" \
+			"install the libraries for $(machine_name "$elf_machine")"
+	fi
+	sanitizer=$(elf_names "$file" | sed -n -e '/^lib[atl]san\.so/p' -e '/^libhwasan\.so/p' -e '/^libclang_rt\.[atl]san/p' | sed 1q)
+	[ -z "$sanitizer" ] || look_at_sanitizer
+}
+
+other_machine() {
+	case $elf_machine in
+	1/3 | 2/183) make="make ARCH=$(machine_name "$elf_machine")" ;;
+	*) make='' ;;
+	esac
+	finding cannot machine "$file is made for $(machine_name "$elf_machine"), the library here for $(machine_name "$native")" \
+		"${make:-use a build of it for this machine}${make:+, in the source directory, builds one beside this}"
+}
+
+static() {
+	if [ "$(words "$file" 8 3 1 | tr -s ' ')" = ' 65 73 2' ]; then
+		finding cannot static "$file is an AppImage, whose launcher is statically linked" \
+			"unpack it ($file --appimage-extract) and run squashfs-root/AppRun"
+	else
+		finding cannot static "$file is statically linked: no dynamic linker is there to preload anything" \
+			'use a build of it that is dynamically linked; what it starts is reached all the same'
+	fi
+}
+
+look_at_sanitizer() {
+	name=$sanitizer
+	sanitizer=$("$elf_interp" --list "$file" 2>/dev/null | sed -n "s/^[[:blank:]]*$name => \\(.*\\) (0x[0-9a-f]*)\$/\\1/p")
+	finding beware sanitizer "$file is linked to $name, which wants to be the first library" \
+		"p11shim run sees to that; by hand: LD_PRELOAD='${sanitizer:-$name} $fitting'"
+}
+
+# ---- LD_PRELOAD
+
+# everywhere LIBRARY: where those for this and another machine lie so that the dynamic linker
+# of each finds its own by $LIB, that; a program may then start one for the other machine.
+# Else the library itself.
+everywhere() {
+	[ "$native" = 2/62 ] && [ -z "$root" ] && [ -n "$(file_for 1/3 libp11shim.so)" ] && {
+		lib64=$(own_lib /lib64/ld-linux-x86-64.so.2)
+		lib32=$(own_lib /lib/ld-linux.so.2)
+		for directory in "$prefix" "${libdir%/lib*}"; do
+			[ -n "$lib64" ] && [ -f "$directory/$lib64/libp11shim.so" ] || continue
+			[ -n "$lib32" ] && [ -f "$directory/$lib32/libp11shim.so" ] || continue
+			case $directory in
+			*[\ :\$]*) continue ;;
+			esac
+			printf '%s/$LIB/libp11shim.so' "$directory"
+			return
+		done
+	}
+	speakable "$1"
+}
+
+# What a dynamic linker makes of $LIB.
+own_lib() {
+	[ ! -x "$1" ] || "$1" --list-diagnostics 2>/dev/null | sed -n 's/^dl_dst_lib="\(.*\)"$/\1/p'
+}
+
+# speakable LIBRARY: LD_PRELOAD has no way to say a blank, a colon or a dollar. Then a symbolic
+# link of a better name, in a directory of this user's alone.
+speakable() {
+	case $1 in
+	*[[:space:]:\$]*) ;;
+	*)
+		printf '%s' "$1"
+		return
+		;;
+	esac
+	directory=${XDG_RUNTIME_DIR:-/nonexistent}
+	case $directory in
+	*[[:space:]:\$]*) directory=/nonexistent ;;
+	esac
+	if [ -d "$directory" ] && [ -w "$directory" ]; then
+		directory=$directory/p11shim
+	else
+		directory=/tmp/p11shim-$(id -u)
+	fi
+	mkdir -m 700 "$directory" 2>/dev/null
+	# shellcheck disable=SC2012 # mode and owner
+	case $(ls -ldn -- "$directory" | tr -s ' ' | cut -d ' ' -f 1,3) in
+	"drwx------"*" $(id -u)") ;;
+	*) directory=$(mktemp -d /tmp/p11shim-XXXXXX) || exit 2 ;;
+	esac
+	directory=$directory/$(printf '%s' "$1" | cksum | tr -d ' ')
+	mkdir -p "$directory"
+	if [ "$(readlink -- "$directory/libp11shim.so")" != "$1" ]; then
+		ln -s "$1" "$directory/new-$$" && mv -f "$directory/new-$$" "$directory/libp11shim.so"
+	fi
+	printf '%s' "$directory/libp11shim.so"
+}
+
+is_sanitizer() {
+	case ${1##*/} in
+	libasan.so* | libtsan.so* | liblsan.so* | libhwasan.so* | libclang_rt.*san*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# merged LIBRARY SANITIZER: LD_PRELOAD with the library in it once, first but for sanitizers'
+# that stand first; SANITIZER, if it is not empty, is one that the program needs there.
+merged() {
+	first='' ours=$1 others='' needed=$2
+	set -f
+	IFS=' :'
+	for entry in $preloaded; do
+		if [ -z "$entry" ] || [ "${entry##*/}" = libp11shim.so ]; then
+			continue
+		elif is_sanitizer "$entry" && [ -z "$others" ]; then
+			first=$first$entry:
+			[ "${entry##*/}" != "${needed##*/}" ] || needed=''
+		else
+			others=$others:$entry
+		fi
+	done
+	printf '%s' "${needed:+$needed:}$first$ours$others"
+}
+
+# ---- All of it
+
+# For `run`: only what makes it impossible, to a person.
+diagnose_quickly() {
+	quickly=yes verdict=0 preload='' library_wanted=''
+	follow_scripts
+	[ -z "$file" ] || look_at_file
+	[ "$verdict" -eq 0 ] || say 'it runs nevertheless'
+}
+
+# What is preloaded already, and how.
+look_at_surroundings() {
+	others=$(merged '' '' | sed 's/^://')
+	[ -z "$others" ] ||
+		finding beware preload "LD_PRELOAD is taken: $others; p11shim run keeps it, behind ours" ''
+	if [ -n "${LD_AUDIT-}" ]; then
+		finding beware audit "LD_AUDIT is set: $LD_AUDIT; what it loads may look up functions in its own way"
+	fi
+	if grep -q libp11shim /etc/ld.so.preload 2>/dev/null; then
+		finding beware preload '/etc/ld.so.preload names libp11shim.so already, for every program' \
+			'nothing, if it is the same library; otherwise take it out there'
+	fi
+}
+
+# Has the dynamic linker load all libraries, ours too, and say which calls it would bind to
+# what. That executes no code of theirs: no constructor, no resolver of indirect functions.
+# Sets objects, those loaded, a line each.
+probe() {
+	objects=''
+	case $elf_interp in
+	/lib/* | /lib[3x6]*/* | /usr/lib/* | /usr/lib[3x6]*/* | /nix/store/* | /gnu/store/*) ;;
+	*)
+		finding beware interpreter "$file has a dynamic linker of its own, $elf_interp, which was not asked"
+		return
+		;;
+	esac
+	loaded=$(LD_PRELOAD=$preload LD_TRACE_LOADED_OBJECTS=1 LD_WARN=yes LD_BIND_NOW=yes LD_DEBUG=bindings \
+		"$elf_interp" "$file" 2>&1 </dev/null | sed -n \
+		-e '/(0x[0-9a-f]*)$/p' -e '/libp11shim\.so/p' -e '/symbol .C_[A-Z]/p' -e '/not found/p')
+	objects=$(printf '%s\n' "$loaded" | sed -n -e 's/^[[:blank:]].* => \(.*\) (0x[0-9a-f]*)$/\1/p' \
+		-e 's/^[[:blank:]]\(\/.*\) (0x[0-9a-f]*)$/\1/p')
+	if printf '%s\n' "$objects" | grep -q '/libp11shim\.so$'; then
+		[ "$verdict" -ne 0 ] ||
+			finding good loads "the dynamic linker of $file loads $(printf '%s\n' "$objects" | grep '/libp11shim\.so$' | sed 1q)"
+	else
+		finding cannot loads "the dynamic linker does not load it: $(printf '%s\n' "$loaded" |
+			grep -v -e 'binding file' | grep -e libp11shim -e 'not found' | sed 1q)" \
+			'build the library for the C library that this program uses'
+	fi
+	linked_to_module
+}
+
+# Who calls into a module without looking anything up. The linker says
+# binding file A [0] to B [0]: normal symbol `C_GetFunctionList'
+linked_to_module() {
+	links=$(printf '%s\n' "$loaded" | sed -n \
+		-e '/binding file \(.*\) \[0\] to \1 \[0\]/d' \
+		-e "s/.*binding file \\(.*\\) \\[0\\] to \\(.*\\) \\[0\\]: .*symbol .\\(C_Get[FIS][a-zA-Z]*\\|C_Initialize\\)'.*/\\1 calls \\3 of \\2/p")
+	[ -z "$links" ] ||
+		finding cannot linked "$(printf '%s\n' "$links" | sed 1q) directly, being linked to it: the library does not see these calls" \
+			"have it load the module with dlopen, or link it to libp11-kit"
+}
+
+# Whether the library can be preloaded into a program, its interpreter if it is a script.
+command_check() {
+	[ $# -gt 0 ] || misused 'check: which program? (p11shim check --help)'
+	[ "$1" != -- ] || shift
+	[ $# -eq 1 ] || misused 'check: one program, without arguments (p11shim check --help)'
+	quickly='' verdict=0 objects=''
+	find_library
+	find_program "$1" || exit 2
+	follow_scripts
+	[ -z "$file" ] || look_at_file
+	[ "$chain" = "$1" ] || printf '%-7s %s\n' program "$chain"
+	look_at_surroundings
+	if [ -n "$preload" ] && [ -x "$elf_interp" ]; then
+		probe
+	fi
+	[ -z "$objects" ] || modules_met
+	if [ "$verdict" -eq 0 ]; then
+		echo "p11shim run $1: works"
+	else
+		echo "p11shim run $1: cannot work"
+	fi
+	exit "$verdict"
+}
