@@ -12,6 +12,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 EXTRA_CFLAGS ?=
 EXTRA_LDFLAGS ?=
+LDCONFIG ?= ldconfig
 
 MACHINE := $(shell $(CC) -dumpmachine)
 ifneq ($(filter -m32,$(CC) $(EXTRA_CFLAGS)),)
@@ -75,10 +76,10 @@ $(B)/shim/gate-%.o: shim/gate/%.S shim/gate/slots.h shim/sizes.h shim/calls.def 
 $(B)/shim:
 	mkdir -p $@
 
-include tests/unit/unit.mk docs/docs.mk
+include tests/unit/unit.mk docs/docs.mk scripts/p11shim.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk)
 
-TESTS = $(LIBRARY) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
+TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
 
 ifdef SYSROOT
 # The sanitizers are this machine's, and so are NSS and GnuTLS.
@@ -134,11 +135,11 @@ install: $(LIBRARY)
 	install -d $(DESTDIR)$(LIBDIR)
 	install -m 644 $(LIBRARY) $(DESTDIR)$(LIBDIR)/libp11shim.so.new
 	mv -f $(DESTDIR)$(LIBDIR)/libp11shim.so.new $(DESTDIR)$(LIBDIR)/libp11shim.so
-	@[ -n "$(DESTDIR)" ] || ldconfig || echo "run ldconfig as root, if $(LIBDIR) is one of its directories"
+	@[ -n "$(DESTDIR)" ] || $(LDCONFIG) || echo "run ldconfig as root, if $(LIBDIR) is one of its directories"
 
 uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/libp11shim.so
-	@[ -n "$(DESTDIR)" ] || ldconfig || true
+	@[ -n "$(DESTDIR)" ] || $(LDCONFIG) || true
 
 clean:
 	rm -rf $(B)
