@@ -91,7 +91,7 @@ $(SYSROOT)/.%: scripts/sysroot
 endif
 
 # Each of these installs what it needs first (scripts/setup), then builds.
-.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-real bench tests
+.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-real bench tests deb
 tests: $(TESTS)
 
 demo:
@@ -124,6 +124,11 @@ check-real:
 	@$(MAKE) --no-print-directory tests $(if $(wildcard tests/fork/fork.mk),fork)
 	@scripts/check-real $(B)
 
+# From what is committed, into $(B)/deb.
+deb:
+	@scripts/setup deb
+	@scripts/deb $(B)
+
 bench:
 	@scripts/setup check
 	@$(MAKE) --no-print-directory $(LIBRARY) bench-programs
@@ -151,5 +156,7 @@ help:
 	@echo 'make check-stress    the long ones; also check-real, check-valgrind, check-asan, check-tsan'
 	@echo 'make bench           what it costs'
 	@echo 'make install         into LIBDIR ($(LIBDIR)); also uninstall. PREFIX, LIBDIR, DESTDIR'
+	@echo 'make man             the manual pages, into $(B)/docs'
+	@echo 'make deb             Debian packages of what is committed, into $(B)/deb'
 	@echo 'make clean'
 	@echo 'Variables: CC, OPT, B (build directory), EXTRA_CFLAGS, EXTRA_LDFLAGS'
