@@ -75,12 +75,12 @@ static bool look_at(const struct flight *f, struct flying *found)
 	return atomic_load(&f->thread) && found->caller && found->view && found->function < CALLS;
 }
 
-unsigned flights_in(const struct module *module, struct flying *found, unsigned most)
+unsigned flights_in(const struct module *module, struct flying *found, unsigned most, bool of_others)
 {
 	unsigned n = 0;
 	for (unsigned i = 0; i < FLIGHTS && n < most; i++)
-		if (atomic_load(&flights()[i].thread) != thread_self() && look_at(&flights()[i], &found[n]) &&
-		    (!module || found[n].view->module == module))
+		if (!(of_others && atomic_load(&flights()[i].thread) == thread_self()) &&
+		    look_at(&flights()[i], &found[n]) && (!module || found[n].view->module == module))
 			n++;
 	return n;
 }
@@ -217,24 +217,26 @@ static void wait_for_writer(void)
 
 /*
  * The disposition of before stands again when this returns. A fault then happens
- * again, at the same instruction. A signal that was sent is sent again as it was;
- * all are blocked in here, so it is taken when this has returned.
+ * again, at the same instruction. A trap is over, and so is a signal that was sent:
+ * it is sent again as it was; all are blocked in here, so it is taken when this has
+ * returned. (A fault in here ends the process at once, as it would have ended.)
  */
 static void on_fatal(int number, siginfo_t *info, void *context)
 {
 	int nobody = 0, error = errno;
+	bool happens_again = info->si_code > 0 && number != SIGTRAP && number != SIGSYS;
 	for (unsigned i = 0; i < COUNT(fatal); i++) {
 		if (fatal[i].number != number)
 			continue;
-		sigaction(number, &before[i], NULL);
 		if (atomic_compare_exchange_strong(&writer, &nobody, (int)syscall(SYS_gettid))) {
 			tell(&fatal[i], info, context);
 			atomic_store(&done, true);
 		} else {
 			wait_for_writer();
 		}
+		sigaction(number, &before[i], NULL);
 	}
-	if (info->si_code <= 0)
+	if (!happens_again)
 		syscall(SYS_rt_tgsigqueueinfo, syscall(SYS_getpid), syscall(SYS_gettid), number, info);
 	errno = error;
 }

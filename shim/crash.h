@@ -27,7 +27,7 @@ struct flight *flight_begin(const struct view *view, unsigned function, const st
                             const void *caller);
 void flight_end(struct flight *flight);
 
-/* The calls that other threads have in flight in that module, at most so many. */
+/* The calls in flight in that module (NULL: any), at most so many; of others: not the calling thread's. */
 struct flying {
 	const struct view *view;
 	unsigned function;
@@ -35,6 +35,6 @@ struct flying {
 	uint64_t began; /* nanoseconds of CLOCK_MONOTONIC */
 	const void *caller;
 };
-unsigned flights_in(const struct module *module, struct flying *found, unsigned most);
+unsigned flights_in(const struct module *module, struct flying *found, unsigned most, bool of_others);
 
 #endif

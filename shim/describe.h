@@ -23,6 +23,9 @@
  */
 void describe_call(struct text *text, unsigned function, const uintptr_t *words, CK_RV rv, bool json);
 
+/* To be called before anything is described. */
+void describe_start(void);
+
 /* Can that be read? Asks the kernel, so anything may be asked. */
 bool describe_readable(const void *start, size_t size);
 

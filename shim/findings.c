@@ -65,14 +65,15 @@ struct wishes {
 
 static struct {
 	struct moment initialised, finalised;
-	bool has; /* as it sees it */
+	struct moment closed; /* its first dlclose while it had the module initialised */
+	unsigned has;         /* how often it has it initialised, as it sees it */
 } of_view[VIEWS];
 
 static struct {
 	struct deed initialised, finalised; /* whoever did that last */
-	struct moment closed;               /* dlclose */
 	struct wishes wishes;
-	bool up, foreign; /* mode = observe: as it seems to be */
+	unsigned up; /* mode = observe: how often it is initialised, as it seems; some modules count */
+	bool foreign;
 } of_module[MODULES];
 
 #define LOGINS 64
@@ -180,6 +181,15 @@ static void tell(const struct view *view, enum finding kind, unsigned function, 
 
 /* ---- what is remembered */
 
+/* How often the view has the module initialised, its parent's count included. */
+static unsigned has(const struct view *view)
+{
+	lock_take(lock());
+	unsigned count = of_view[view - views].has;
+	lock_give(lock());
+	return count;
+}
+
 static struct moment of(const struct moment *moment)
 {
 	lock_take(lock());
@@ -201,24 +211,29 @@ static void remember_initialised(const struct view *view, const struct moment *n
 	unsigned m = number_of(view->module);
 	lock_take(lock());
 	of_view[view - views].initialised = *now;
-	of_view[view - views].has = true;
+	of_view[view - views].closed = (struct moment){0};
+	of_view[view - views].has++;
 	if (really) {
 		of_module[m].initialised = (struct deed){view, *now};
-		of_module[m].closed = (struct moment){0};
-		of_module[m].up = true;
+		of_module[m].up++;
 	}
 	lock_give(lock());
 }
 
-static void remember_finalised(const struct view *view, const struct moment *now, bool really)
+/* entirely: its last count is gone; else one. really: the module is finalised too. */
+static void remember_finalised(const struct view *view, const struct moment *now, bool entirely, bool really)
 {
 	unsigned m = number_of(view->module);
 	lock_take(lock());
 	of_view[view - views].finalised = *now;
-	of_view[view - views].has = false;
+	if (entirely)
+		of_view[view - views].has = 0;
+	else if (of_view[view - views].has > 0)
+		of_view[view - views].has--;
 	if (really) {
 		of_module[m].finalised = (struct deed){view, *now};
-		of_module[m].up = false;
+		if (of_module[m].up > 0)
+			of_module[m].up--;
 	}
 	for (unsigned i = 0; i < LOGINS; i++)
 		if (logins[i].view &&
@@ -444,6 +459,22 @@ static void check_login(const struct view *view, const uintptr_t *words, CK_RV r
 		remember_login(view, slot, &looked->now);
 }
 
+/* Has this process opened it? */
+static bool is_own(const struct view *view, CK_SESSION_HANDLE session, const struct looked *looked)
+{
+	struct moment opened = {0};
+	return handles_opened(view->module, session, &opened) && opened.pid == looked->now.pid;
+}
+
+static void tell_of_unload(const struct view *view, const struct moment *closed)
+{
+	struct story story = {.count = 0};
+	add(&story, "dlclose of", view->module->name, of(closed));
+	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+	tell(view, UNLOAD_WHILE_INITIALISED, CALLS, &story, "$m was closed while $v had it initialised", NULL,
+	     0);
+}
+
 /* ---- mode = observe: the module answers, so what comes is told of before it does */
 
 static void observe_before(const struct view *view, unsigned function, const uintptr_t *words,
@@ -453,12 +484,14 @@ static void observe_before(const struct view *view, unsigned function, const uin
 	struct deed finalised = deed_of(&of_module[m].finalised);
 	struct deed initialised = deed_of(&of_module[m].initialised);
 	struct story story = {.count = 0};
-	bool has = of_view[view - views].has;
-	looked->standing.up = of_module[m].up;
-	looked->standing.counts = has;
-	looked->inherited = has && of(&of_view[view - views].initialised).pid != looked->now.pid;
+	bool mine = has(view) > 0;
+	looked->standing.up = of_module[m].up > 0;
+	looked->standing.counts = mine;
+	looked->inherited = mine && of(&of_view[view - views].initialised).pid != looked->now.pid;
 	if (is_getter(function) || of_module[m].foreign)
 		return;
+	if (of(&of_view[view - views].closed).at && !scope_still_there(&view->module->object))
+		tell_of_unload(view, &of_view[view - views].closed);
 	if (looked->standing.retired) {
 		tell_of_exit(view, function, looked);
 		return;
@@ -468,11 +501,16 @@ static void observe_before(const struct view *view, unsigned function, const uin
 	if (looked->inherited) {
 		if (function == CALL_C_Finalize)
 			tell_of_child(view, looked);
-		else if (calls[function].kind[0] == PARAMETER_SESSION)
+		else if (calls[function].kind[0] == PARAMETER_SESSION && !is_own(view, words[0], looked))
 			tell_of_handle(view, function, words[0], looked);
 		return;
 	}
-	if (looked->standing.up && (function != CALL_C_Finalize || has))
+	if (function == CALL_C_Finalize && of_module[m].up == 1 && mine) {
+		struct flying flying[1];
+		if (flights_in(view->module, flying, COUNT(flying), true) > 0)
+			findings_in_flight(view, 1);
+	}
+	if (looked->standing.up && (function != CALL_C_Finalize || mine))
 		return;
 	add(&story, function == CALL_C_Finalize ? "C_Finalize of" : "the call, by", view->name, act(looked));
 	if (!looked->standing.up)
@@ -499,35 +537,85 @@ static void forget_sessions(struct session *sessions)
 		;
 }
 
+/* The view's count is this process's own from now on. */
+static void adopt(const struct view *view, const struct moment *now)
+{
+	lock_take(lock());
+	of_view[view - views].initialised = *now;
+	of_view[view - views].has = 1;
+	lock_give(lock());
+	journal_has(view, true);
+}
+
+static void forget_parents(const struct module *module)
+{
+	lock_take(lock());
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == module)
+			of_view[i].has = 0;
+	of_module[number_of(module)].up = 0;
+	lock_give(lock());
+}
+
+/* Whose calls may take the short way has changed. */
+static void refresh(const struct module *module)
+{
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == module)
+			module_refresh(&views[i]);
+}
+
+bool findings_may_pass_inlock(const struct view *view)
+{
+	unsigned m = number_of(view->module);
+	lock_take(lock());
+	bool pass =
+	        (of_module[m].up > 0 && of_view[view - views].has > 0 && !of_view[view - views].closed.at) ||
+	        of_module[m].foreign;
+	lock_give(lock());
+	return pass;
+}
+
 static void observe_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                           const struct looked *looked)
 {
 	struct module *module = view->module;
 	unsigned m = number_of(module);
 	struct taken_session session;
-	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize && !of_module[m].up)
-		of_module[m].foreign = true; /* by somebody out of sight */
+	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize) {
+		if (!of_module[m].up)
+			of_module[m].foreign = true; /* by somebody out of sight */
+		else if (looked->inherited)
+			adopt(view, &looked->now); /* the module carried its state over the fork */
+	}
 	if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->standing.counts) {
-		remember_finalised(view, &looked->now, false); /* another has finalised it: it knows now */
+		remember_finalised(view, &looked->now, true,
+		                   false); /* another has finalised it: it knows now */
+		of_module[m].up = 0;
 		journal_has(view, false);
 	}
 	if (rv != CKR_OK)
 		return;
 	switch (function) {
 	case CALL_C_Initialize:
+		if (looked->inherited)
+			forget_parents(module); /* it is a new life in this child */
 		remember_initialised(view, &looked->now, true);
-		journal_up(module, true);
-		journal_has(view, true);
+		if (of_module[m].up == 1)
+			journal_up(module, true);
+		if (has(view) == 1)
+			journal_has(view, true);
 		break;
 	case CALL_C_Finalize:
-		if (looked->standing.counts && !looked->inherited && looked->sessions > 0)
+		if (has(view) == 1 && !looked->inherited && looked->sessions > 0)
 			tell_of_sessions(view, looked);
-		remember_finalised(view, &looked->now, true);
-		if (looked->standing.counts)
+		remember_finalised(view, &looked->now, false, true);
+		if (looked->standing.counts && has(view) == 0)
 			journal_has(view, false);
-		if (looked->standing.up)
+		if (looked->standing.up && of_module[m].up == 0)
 			journal_up(module, false);
-		handles_forget_all(module);
+		if (of_module[m].up == 0)
+			handles_forget_all(module);
 		break;
 	case CALL_C_OpenSession:
 		if (words[4] && describe_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
@@ -571,7 +659,7 @@ void findings_before(const struct view *view, unsigned function, const uintptr_t
 		observe_before(view, function, words, looked);
 }
 
-/* Its standing is looked at now if it was not before: only a view's own calls change it. */
+/* Its standing is looked at now if it was not before. */
 static void after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                   struct looked *looked)
 {
@@ -580,6 +668,8 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 			return;
 		looked->standing = module_standing(view);
 		looked->inherited = looked->standing.inherited;
+		if (looked->now.at < of(&of_view[view - views].finalised).at)
+			return; /* it was in flight then, and is told of as that */
 	}
 	const struct standing *was = &looked->standing;
 	struct standing is = module_standing(view);
@@ -593,13 +683,13 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 		if (is.left && looked->sessions > 0 && !looked->inherited)
 			tell_of_sessions(view, looked);
 		if (is.left) {
-			remember_finalised(view, &looked->now, !is.up);
+			remember_finalised(view, &looked->now, true, !is.up);
 			if (was->counts)
 				journal_has(view, false);
 		}
 	} else if (function == CALL_C_Finalize && was->retired) {
 		tell_of_exit(view, function, looked);
-		remember_finalised(view, &looked->now, false);
+		remember_finalised(view, &looked->now, true, false);
 	} else if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
 		tell_of_surplus(view, looked);
 	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && was->retired) {
@@ -613,7 +703,8 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 		if (!handles_real(view->module, words[0], &real))
 			tell_of_handle(view, function, words[0], looked);
 	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->inherited &&
-	           view->module->settings.fork == FORK_STRICT) {
+	           view->module->settings.fork == FORK_STRICT &&
+	           calls[function].kind[0] == PARAMETER_SESSION) {
 		tell_of_handle(view, function, words[0], looked);
 	}
 }
@@ -625,9 +716,11 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 		return;
 	if (function == CALL_C_Initialize)
 		check_arguments(view, words, rv, looked, looked->standing.up);
-	if (view->module->settings.observe)
+	if (view->module->settings.observe) {
 		observe_after(view, function, words, rv, looked);
-	else
+		if (function == CALL_C_Initialize || function == CALL_C_Finalize)
+			refresh(view->module);
+	} else
 		after(view, function, words, rv, looked);
 	if (function == CALL_C_OpenSession && rv == CKR_OK && words[4] &&
 	    describe_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
@@ -643,7 +736,8 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 void findings_in_flight(const struct view *view, unsigned inside)
 {
 	struct flying flying[ACCOUNTS - 2];
-	unsigned n = flights_in(view->module, flying, COUNT(flying));
+	char what[COUNT(flying)][48];
+	unsigned n = flights_in(view->module, flying, COUNT(flying), true);
 	struct story story = {.count = 0};
 	add(&story, "C_Finalize of", view->name, journal_moment(true));
 	for (unsigned i = 0; i < n; i++) {
@@ -651,7 +745,11 @@ void findings_in_flight(const struct view *view, unsigned inside)
 		                       .pid = process_number(),
 		                       .tid = flying[i].tid,
 		                       .stack = stack_of_caller(flying[i].caller)};
-		add(&story, calls[flying[i].function].name, flying[i].view->name, began);
+		struct text text = text_in(what[i], sizeof what[i] - 1);
+		text_put(&text, calls[flying[i].function].name);
+		text_put(&text, " of");
+		*text.at = '\0';
+		add(&story, what[i], flying[i].view->name, began);
 	}
 	tell(view, CALL_IN_FLIGHT, CALL_C_Finalize, &story,
 	     "$v finalised $m last, with calls still in it: $n", NULL, inside);
@@ -665,44 +763,45 @@ void findings_never_came_back(const struct view *view, unsigned inside)
 	     "$v finalised $m though calls did not come back in time: $n", NULL, inside);
 }
 
-void findings_closed(const struct module *module)
+/* The innermost of the module's consumers that a stack leads through; it may close by a library's help. */
+static const struct view *consumer_in(const struct module *module, stack_id stack)
 {
-	unsigned m = number_of(module);
-	struct moment now = journal_moment(true);
-	lock_take(lock());
-	of_module[m].closed = now;
-	lock_give(lock());
-	journal_write_module_at(module, "dlclose", &now);
-}
-
-static const struct view *any_that_has(const struct module *module)
-{
-	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == module && of_view[i].has)
-			return &views[i];
+	const char *file;
+	for (unsigned n = 0; (file = stack_path(stack, n)) != NULL; n++)
+		for (unsigned i = 0; i < atomic_load(&views_made); i++) {
+			const char *its = views[i].path && views[i].path[0] ? views[i].path : stack_program();
+			if (views[i].module == module && !views[i].shared && strcmp(its, file) == 0)
+				return &views[i];
+		}
 	return NULL;
 }
 
-static void tell_of_unload(const struct view *view, unsigned m, const char *what)
+void findings_closed(const struct module *module)
 {
-	struct story story = {.count = 0};
-	add(&story, "dlclose of", view->module->name, of(&of_module[m].closed));
-	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
-	tell(view, UNLOAD_WHILE_INITIALISED, CALLS, &story, what, NULL, 0);
+	struct moment now = journal_moment(true);
+	const struct view *view = consumer_in(module, now.stack);
+	lock_take(lock());
+	if (view && of_view[view - views].has > 0 && !of_view[view - views].closed.at)
+		of_view[view - views].closed = now;
+	lock_give(lock());
+	journal_write_module_at(module, "dlclose", &now);
+	if (module->settings.observe)
+		refresh(module);
 }
 
-/* was_initialised: when it was closed; the shim has kept it in memory until now. */
-void findings_unloaded(const struct module *module, bool was_initialised)
+void findings_unloaded(const struct module *module, bool kept)
 {
-	unsigned m = number_of(module);
-	const struct view *view = was_initialised ? of_module[m].initialised.view : any_that_has(module);
-	if (view && of(&of_module[m].closed).at)
-		tell_of_unload(view, m, "$m was unloaded while $v had it initialised");
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == module && (kept || has(&views[i]) > 0) && of(&of_view[i].closed).at)
+			tell_of_unload(&views[i], &of_view[i].closed);
 	lock_take(lock());
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == module)
-			of_view[i].has = false;
-	of_module[m].up = of_module[m].foreign = false;
+		if (views[i].module == module) {
+			of_view[i].has = 0;
+			of_view[i].closed = (struct moment){0};
+		}
+	of_module[number_of(module)].up = 0;
+	of_module[number_of(module)].foreign = false;
 	lock_give(lock());
 }
 
@@ -711,15 +810,14 @@ void findings_at_exit(void)
 	int pid = process_number();
 	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
 		struct moment initialised = of(&of_view[i].initialised);
-		unsigned m = number_of(views[i].module);
 		struct story story = {.count = 0};
-		if (!of_view[i].has || initialised.pid != pid)
+		if (!has(&views[i]) || initialised.pid != pid)
 			continue;
 		add(&story, "initialised by", views[i].name, initialised);
 		tell(&views[i], INITIALISE_LEAKED, CALLS, &story, "$v never finalised $m", NULL, 0);
-		if (of(&of_module[m].closed).at)
-			tell_of_unload(&views[i], m,
-			               "$m was closed while $v had it initialised, and never finalised");
+		if (of(&of_view[i].closed).at &&
+		    !(views[i].module->settings.observe && scope_still_there(&views[i].module->object)))
+			tell_of_unload(&views[i], &of_view[i].closed);
 	}
 	for (unsigned i = 0; i < KEPT && told[i].view; i++)
 		if (told[i].pid == pid && told[i].more)

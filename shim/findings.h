@@ -35,11 +35,17 @@ void findings_in_flight(const struct view *view, unsigned inside);
 /* Calls are still inside though they were waited for. */
 void findings_never_came_back(const struct view *view, unsigned inside);
 
+/*
+ * mode = observe: may the view's calls take the short way? Not while they would be
+ * wrong. Under life.lock.
+ */
+bool findings_may_pass_inlock(const struct view *view);
+
 /* A consumer's dlclose of that module (the door saw it). */
 void findings_closed(const struct module *module);
 
-/* The module is gone from memory, now that nobody holds it. */
-void findings_unloaded(const struct module *module, bool was_initialised);
+/* The module is gone from memory; kept: until now the shim had held it, initialised as it was. */
+void findings_unloaded(const struct module *module, bool kept);
 
 /* At the very end of the process: who never finalised. */
 void findings_at_exit(void);

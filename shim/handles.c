@@ -24,6 +24,7 @@
 
 #include "handles.h"
 #include "journal.h"
+#include "process.h"
 #include "view.h"
 
 struct session {
@@ -81,8 +82,11 @@ unsigned handles_count(const struct view *view, struct moment *moment)
 	unsigned count = 0;
 	lock_take(&view->module->life->sessions);
 	if (view->session_epoch == view->module->session_epoch)
-		for (const struct session *s = view->sessions; s; s = s->next, count++)
-			*moment = s->opened;
+		for (const struct session *s = view->sessions; s; s = s->next)
+			if (s->opened.pid == process_number()) { /* else it is its parent's to close */
+				*moment = s->opened;
+				count++;
+			}
 	lock_give(&view->module->life->sessions);
 	return count;
 }

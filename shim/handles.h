@@ -72,8 +72,8 @@ bool handles_next(struct session **sessions, struct taken_session *taken);
 
 /*
  * For the record: when and how a session was opened, by whoever holds it or, if it
- * is stale, held it. And how many sessions a view has open, and how one of them was
- * opened.
+ * is stale, held it. And how many sessions that it opened in this process a view
+ * has, and how one of them was opened.
  */
 void handles_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment);
 bool handles_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment);

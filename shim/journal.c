@@ -393,6 +393,7 @@ void journal_start(const struct journal_settings *settings)
 {
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	describe_start();
 	stack_start(); /* REENTRANT: no lock held */
 	has_key = sizeof(void *) == 8 && pthread_key_create(&key, NULL) == 0;
 	atomic_store(&last_process, process_number());

@@ -290,8 +290,11 @@ static void view_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
 	bool on = !atomic_load_explicit(&journal_calls, memory_order_relaxed);
-	on = on && (m->settings.observe || (m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
-	                                    m->settings.drain == DRAIN_NO && !handles_translated(m)));
+	if (m->settings.observe)
+		on = on && (!atomic_load(&journal_open) || findings_may_pass_inlock(view));
+	else
+		on = on && m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
+		     m->settings.drain == DRAIN_NO && !handles_translated(m);
 	view_live_inlock(view, on && !is_retired(view));
 }
 

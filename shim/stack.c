@@ -229,6 +229,13 @@ stack_id stack_of_caller(const void *caller)
 	return keep(&frame, 1);
 }
 
+const char *stack_path(stack_id stack, unsigned n)
+{
+	const struct record *r = record_of(stack);
+	unsigned object = r && n < r->frames ? r->frame[n] >> 48 : NO_OBJECT;
+	return object < OBJECTS ? objects[object]->object.path : NULL;
+}
+
 static void print_frame(struct text *text, const char *path, uint64_t offset, bool json)
 {
 	struct text before = *text;

@@ -31,6 +31,9 @@ stack_id stack_take(void);
 /* One frame only: a call that returns to that address. */
 stack_id stack_of_caller(const void *caller);
 
+/* The file of the n-th frame, from within; NULL: there are not so many, or nobody knows. */
+const char *stack_path(stack_id stack, unsigned n);
+
 /* The frames of a stack: ["PATH+0xOFFSET",...] for JSON, PATH+0xOFFSET PATH... else. */
 void stack_print(struct text *text, stack_id stack, bool json);
 

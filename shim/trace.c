@@ -376,7 +376,7 @@ void trace_crash(const char *signal, uintptr_t address, const uintptr_t *frames,
 	static char buffer[EVENT_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
 	struct flying flying[16];
-	unsigned n = flights_in(NULL, flying, COUNT(flying));
+	unsigned n = flights_in(NULL, flying, COUNT(flying), false);
 	int pid = (int)syscall(SYS_getpid), tid = (int)syscall(SYS_gettid);
 	uint64_t now = clock_at(CLOCK_MONOTONIC);
 	if (!atomic_load(&trace_open))
