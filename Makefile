@@ -36,7 +36,7 @@ endif
 
 WARNINGS = -Wall -Wextra -Werror -Wno-psabi -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS = $(OPT) -g $(EXTRA_CFLAGS)
-SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DNDEBUG $(WARNINGS) -Ishim -Iconfig \
+SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DNDEBUG $(WARNINGS) -Ishim \
 	-fPIC -fvisibility=hidden -fno-jump-tables -fstack-protector-strong
 LDFLAGS = $(EXTRA_LDFLAGS)
 
@@ -67,8 +67,12 @@ $(LIBRARY): $(OBJECTS) shim/libp11shim.map
 
 $(B)/shim/%.o: shim/%.c $(HEADERS) | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
-$(B)/shim/builtin.o: shim/builtin.S config/p11shim.conf config/modules.conf | $(B)/shim
-	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
+$(B)/shim/builtin.o: shim/builtin.S $(B)/shim/config/p11shim.conf $(B)/shim/config/modules.conf
+	$(CC) $(SHIM_CFLAGS) $(foreach text,SETTINGS=p11shim MODULES=modules,-DBUILTIN_$(subst =,='"$(abspath $(B))/shim/config/,$(text)).conf"') -c -o $@ $<
+# Without the comments, which every process would read; their lines stay, for messages.
+$(B)/shim/config/%: config/% | $(B)/shim
+	@mkdir -p $(@D)
+	sed 's/^;.*//' $< > $@
 $(B)/shim/door-%.o: shim/door/%.S | $(B)/shim
 	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
 $(B)/shim/gate-%.o: shim/gate/%.S shim/gate/slots.h shim/sizes.h shim/calls.def | $(B)/shim

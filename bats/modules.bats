@@ -428,3 +428,13 @@ all_keys() {
 	! loaded of-nobody.so || fail "known by nobody"
 	no_complaint
 }
+
+@test "contract H1: p11-kit's modules of the user are where XDG_CONFIG_HOME says, and lines may be long" {
+	mkdir -p "$BATS_TEST_TMPDIR/xdg/pkcs11/modules"
+	copy unheard-of.so
+	printf 'disable-in: %s\nmodule: unheard-of.so\n' "$(printf 'program%d, ' $(seq 400))" \
+		>"$BATS_TEST_TMPDIR/xdg/pkcs11/modules/mine.module"
+	XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/xdg P11SHIM_MODULES=known look_at unheard-of.so
+	loaded unheard-of.so
+	no_complaint
+}

@@ -48,7 +48,7 @@ setup() {
 	# what a p11-kit .module file of the user names is known
 	mkdir -p "$BATS_TEST_TMPDIR/home/.config/pkcs11/modules"
 	echo "module: $BATS_TEST_TMPDIR/unheard-of.so" >"$BATS_TEST_TMPDIR/home/.config/pkcs11/modules/mine.module"
-	HOME=$BATS_TEST_TMPDIR/home P11SHIM_MODULES=known \
+	HOME=$BATS_TEST_TMPDIR/home XDG_CONFIG_HOME="" P11SHIM_MODULES=known \
 		with_shim pkcs11-tool --module "$BATS_TEST_TMPDIR/unheard-of.so" -L
 	grep -q C_Initialize "$P11SHIM_LOG"
 }

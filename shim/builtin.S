@@ -1,6 +1,6 @@
 /*
- * builtin.S: the files of config/ as they stand, inside the library, so that it
- * works uninstalled (contract H2).
+ * builtin.S: the files of config/ inside the library, so that it works
+ * uninstalled (contract H2); their comments are left out (Makefile).
  */
 #ifdef __x86_64__
 #include <cet.h>
@@ -11,10 +11,10 @@
 	.hidden	p11shim_builtin_\name
 	.endr
 p11shim_builtin_settings:
-	.incbin	"p11shim.conf"
+	.incbin	BUILTIN_SETTINGS
 p11shim_builtin_settings_end:
 p11shim_builtin_modules:
-	.incbin	"modules.conf"
+	.incbin	BUILTIN_MODULES
 p11shim_builtin_modules_end:
 	.byte	0
 #ifdef __aarch64__

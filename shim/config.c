@@ -184,7 +184,9 @@ static int next_character(struct source *source)
 /* Remembers a section's name, of whatever length. */
 static void note_section(struct source *source, const char *line)
 {
-	const char *end = strchr(line, ']');
+	/* a glob may have a ']' of its own; a comment may, too */
+	const char *comment = strstr(line, " ;");
+	const char *end = comment ? memrchr(line, ']', (size_t)(comment - line)) : strrchr(line, ']');
 	if (line[0] != '[' || !end)
 		return;
 	size_t length = (size_t)(end - line) - 1;
@@ -272,16 +274,22 @@ static void read_file(struct settings_list *list, const char *path, bool named)
 	}
 }
 
+/* A file or directory of the user's settings. False: there is no such user, or the path is too long. */
+static bool user_path(char path[LINE_LENGTH], const char *below)
+{
+	const char *home = secure_getenv("XDG_CONFIG_HOME");
+	const char *format = "%s/%s";
+	if (!home || home[0] != '/') {
+		home = secure_getenv("HOME");
+		format = "%s/.config/%s";
+	}
+	return home && home[0] == '/' && snprintf(path, LINE_LENGTH, format, home, below) < LINE_LENGTH;
+}
+
 static void read_user_file(struct settings_list *list)
 {
 	char path[LINE_LENGTH];
-	const char *home = secure_getenv("XDG_CONFIG_HOME");
-	const char *format = "%s/p11shim/p11shim.conf";
-	if (!home || home[0] != '/') {
-		home = secure_getenv("HOME");
-		format = "%s/.config/p11shim/p11shim.conf";
-	}
-	if (home && home[0] == '/' && snprintf(path, sizeof path, format, home) < (int)sizeof path)
+	if (user_path(path, "p11shim/p11shim.conf"))
 		read_file(list, path, false);
 }
 
@@ -422,6 +430,10 @@ static const char *file_name(const char *path)
 
 static bool matches(const char *pattern, const struct names *names)
 {
+	if (!strpbrk(pattern, "*?[\\")) /* a name: no glob to be read, and no locale to be asked */
+		return strcmp(pattern, names->file) == 0 || strcmp(pattern, names->path) == 0 ||
+		       (names->resolved && (strcmp(pattern, names->resolved) == 0 ||
+		                            strcmp(pattern, file_name(names->resolved)) == 0));
 	return fnmatch(pattern, names->file, 0) == 0 || fnmatch(pattern, names->path, 0) == 0 ||
 	       (names->resolved && (fnmatch(pattern, names->resolved, 0) == 0 ||
 	                            fnmatch(pattern, file_name(names->resolved), 0) == 0));
@@ -437,23 +449,28 @@ struct p11_kit_search {
 	bool found;
 };
 
-static int on_p11_kit_line(void *user, const char *section, const char *name, const char *value)
-{
-	struct p11_kit_search *search = user;
-	(void)section;
-	if (strcmp(name, "module") == 0 &&
-	    (matches(value, search->names) || matches(file_name(value), search->names)))
-		search->found = true;
-	return 1;
-}
-
+/* Whole lines: p11-kit knows no limit to their length, and inih does. */
 static void read_p11_kit_file(const char *path, struct p11_kit_search *search)
 {
-	struct source source = {.name = path, .file = fopen(path, "re")};
-	if (!source.file)
-		return;
-	ini_parse_stream(read_line, &source, on_p11_kit_line, search);
-	fclose(source.file);
+	static const char blanks[] = " \t\r\n";
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+	while (file && getline(&line, &size, file) > 0) {
+		char *name = line + strspn(line, blanks);
+		size_t length = strcspn(name, " \t:");
+		if (length != strlen("module") || strncmp(name, "module", length) != 0)
+			continue;
+		char *value = name + length + strspn(name + length, " \t:");
+		size_t end = strlen(value);
+		while (end > 0 && strchr(blanks, value[end - 1]))
+			value[--end] = '\0';
+		if (matches(value, search->names) || matches(file_name(value), search->names))
+			search->found = true;
+	}
+	free(line);
+	if (file)
+		fclose(file);
 }
 
 static bool in_p11_kit_directory(const char *directory, const struct names *names)
@@ -475,9 +492,7 @@ static bool in_p11_kit_directory(const char *directory, const struct names *name
 static bool in_p11_kit(const struct names *names)
 {
 	char user[LINE_LENGTH];
-	const char *home = secure_getenv("HOME");
-	if (home && snprintf(user, sizeof user, "%s/.config/pkcs11/modules", home) < (int)sizeof user &&
-	    in_p11_kit_directory(user, names))
+	if (user_path(user, "pkcs11/modules") && in_p11_kit_directory(user, names))
 		return true;
 	return in_p11_kit_directory("/etc/pkcs11/modules", names) ||
 	       in_p11_kit_directory("/usr/share/p11-kit/modules", names);
@@ -505,11 +520,13 @@ static bool listed(const struct settings_list *list, const char *modules, const 
 
 /* What holds for a module: the last of each key that matches, but an exclude always wins. */
 static void collect(const struct settings_list *list, const struct names *names,
-                    const struct setting *last[KEYS])
+                    const struct setting *last[KEYS], bool people)
 {
 	const struct setting *s;
 	memset(last, 0, KEYS * sizeof last[0]);
 	DL_FOREACH (list->first, s) {
+		if (s->key == PRODUCT && !people)
+			continue;
 		bool excluded = last[EXCLUDE] && value_number(EXCLUDE, last[EXCLUDE]->value) == 1;
 		if (matches(s->section, names) && !(s->key == EXCLUDE && excluded))
 			last[s->key] = s;
@@ -525,7 +542,7 @@ struct settings config_of_module(const char *path)
 	struct names names = {path, file_name(path), realpath(path, NULL)};
 	const struct setting *last[KEYS];
 	const char *value[KEYS];
-	collect(list, &names, last);
+	collect(list, &names, last, false);
 	for (int key = 0; key < KEYS; key++)
 		value[key] = last[key] ? last[key]->value : NULL;
 	bool excluded = value[EXCLUDE] && value_number(EXCLUDE, value[EXCLUDE]) == 1;
@@ -552,7 +569,7 @@ void config_explain(const char *path, void (*tell)(void *user, const struct expl
 	const struct setting *last[KEYS];
 	if (!list)
 		return;
-	collect(list, &names, last);
+	collect(list, &names, last, true);
 	for (int key = 0; key < KEYS; key++) {
 		const struct setting *s = last[key];
 		if (!s)

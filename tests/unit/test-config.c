@@ -80,9 +80,12 @@ static int globs(void)
 	write_file("libreal.so", "");
 	CHILD_CHECK(symlink("libreal.so", in_directory("alias.so")) == 0);
 	write_file("p11shim.conf", "[lib*.so]\nfork = strict\n[*/special/*]\nfork = off\n"
-	                           "[libreal.so]\nalready = report\n[special.so]\nfork=reset\n");
+	                           "[libreal.so]\nalready = report\n[special.so]\nfork=reset\n"
+	                           "[lib[yY]64.so] ; [a] comment\nfork = reset\n");
 	CHILD_CHECK(config_of_module("/a/libx.so").fork == FORK_STRICT);
 	CHILD_CHECK(config_of_module("/a/x.so").fork == FORK_AUTO);
+	CHILD_CHECK(config_of_module("/a/libY64.so").fork == FORK_RESET);
+	CHILD_CHECK(config_of_module("/a/libz64.so").fork == FORK_STRICT);
 	CHILD_CHECK(config_of_module("/a/special/libx.so").fork == FORK_OFF);
 	CHILD_CHECK(config_of_module("/a/special/special.so").fork == FORK_RESET);
 	CHILD_CHECK(config_of_module(in_directory("alias.so")).already_report);
