@@ -179,22 +179,32 @@ static bool keeps_the_session(unsigned function)
 	}
 }
 
+static void call_one(unsigned function)
+{
+	uintptr_t words[CALL_PARAMETERS];
+
+	secret(function);
+	for (unsigned i = 0; i < functions[function].parameters; i++)
+		words[i] = word_of(functions[function].kind[i]);
+	callers[function](words);
+	wipe();
+}
+
+/* The PINs come last, so that nobody has reason to use the stack again. */
 static void call_every(unsigned count)
 {
 	if (list->C_Initialize(NULL) != CKR_OK ||
 	    list->C_OpenSession(0, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session) != CKR_OK)
 		exit(2);
-	for (unsigned function = 0; function < count; function++) {
-		uintptr_t words[CALL_PARAMETERS];
-
-		if (!keeps_the_session(function))
-			continue;
-		secret(function);
-		for (unsigned i = 0; i < functions[function].parameters; i++)
-			words[i] = word_of(functions[function].kind[i]);
-		callers[function](words);
-		wipe();
-	}
+	for (unsigned function = 0; function < count; function++)
+		if (keeps_the_session(function))
+			call_one(function);
+	call_one(CALL_C_InitToken);
+	call_one(CALL_C_InitPIN);
+	call_one(CALL_C_SetPIN);
+	call_one(CALL_C_Login);
+	if (count > CALLS_2_40)
+		call_one(CALL_C_LoginUser);
 }
 
 /* ---- a token's life */
@@ -203,6 +213,7 @@ static void step(const char *what, CK_RV rv)
 {
 	wipe();
 	printf("%s: %s\n", what, rv_name(rv));
+	fflush(stdout);
 }
 
 static CK_OBJECT_HANDLE create_key(void)
@@ -350,7 +361,6 @@ int main(int argc, char **argv)
 		live();
 	if (keep)
 		put_secret(kept, sizeof kept, 0);
-	fflush(NULL);
 	ready();
 	if (crash)
 		*nowhere = 0;
