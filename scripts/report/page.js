@@ -352,7 +352,8 @@ function consumerRow(band, module, name) {
 function threadName(process, tid) {
 	const names = timeline.threads[process];
 	const name = names && Object.hasOwn(names, tid) ? names[tid] : "";
-	return name === "" || name === report.processes[process].name ? `thread ${tid}` : `${name}  ${tid}`;
+	/* the kernel keeps 15 characters of a program's name */
+	return name === "" || report.processes[process].name.startsWith(name) ? `thread ${tid}` : `${name}  ${tid}`;
 }
 
 function threadRow(band, tid) {
@@ -472,7 +473,7 @@ function layout(unfolded) {
 	};
 	for (const band of bands) {
 		band.top = y;
-		add("process", band, band, `${band.process.name}  ${band.process.pid}`, band.depth);
+		add("process", band, band, band.process.name, band.depth);
 		if (!band.folded || unfolded) {
 			for (const module of band.modules.values()) {
 				add("module", band, module, module.name, 0);
@@ -717,7 +718,9 @@ function draw(surface, { rows }, at, top, bottom, marks) {
 			const x = 8 + Math.min(item.indent, 4) * 10;
 			const closed = item.band.folded && !marks.unfolded;
 			surface.path(closed ? [[x, middle - 4], [x + 5, middle], [x, middle + 4]] : [[x - 1, middle - 2.5], [x + 7, middle - 2.5], [x + 3, middle + 3]], theme.muted, 1, true);
-			surface.text(item.label, x + 13, middle, theme.ink, { size: 12.5, bold: true, room: labels - x - 17 });
+			const pid = String(item.band.process.pid);
+			surface.text(pid, labels - 9, middle, theme.muted, { size: 12, align: "right" });
+			surface.text(item.label, x + 13, middle, theme.ink, { size: 12.5, bold: true, room: labels - x - 13 - pid.length * 7.6 - 14 });
 		} else {
 			if (item.kind === "thread")
 				surface.rect(0, y, labels, item.height, theme.raised);
