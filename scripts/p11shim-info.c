@@ -1,6 +1,7 @@
 /*
  * p11shim-info: what `p11shim list` wishes to know and a shell cannot find out.
  *
+ *	p11shim-info --config [MODULE]     see p11shim-settings.c
  *	p11shim-info --info [--init] [--seconds N] MODULE
  *
  *	--info      what the PKCS #11 module at that path says of itself
@@ -30,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "p11shim-info.h"
 #include "pkcs11.h"
 
 /* The part of every version's function list that is needed here. */
@@ -121,20 +123,29 @@ static long long milliseconds(void)
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-/* All of the answer, in time. On false errno is ETIMEDOUT or 0: it ended without one. */
-static bool receive(int in, struct answer *answer, int seconds)
+/* Has the child ended? It is left to be waited for. */
+static bool ended(pid_t pid)
+{
+	siginfo_t what = {0};
+	return waitid(P_PID, (id_t)pid, &what, WEXITED | WNOHANG | WNOWAIT) == 0 && what.si_pid == pid;
+}
+
+/*
+ * All of the answer, in time. On false errno is ETIMEDOUT, or 0: it ended without one. What
+ * the child has started may hold the pipe open, so the end of the pipe is not waited for.
+ */
+static bool receive(int in, pid_t pid, struct answer *answer, int seconds)
 {
 	size_t have = 0;
 	long long deadline = milliseconds() + seconds * 1000LL;
 	while (have < sizeof *answer) {
 		struct pollfd wait = {.fd = in, .events = POLLIN};
-		long long left = deadline - milliseconds();
-		int ready = left > 0 ? poll(&wait, 1, (int)left) : 0;
-		if (ready < 0 && errno == EINTR)
+		bool over = ended(pid), late = milliseconds() >= deadline;
+		if (poll(&wait, 1, over || late ? 0 : 20) <= 0) {
+			errno = over ? 0 : ETIMEDOUT;
+			if (over || late)
+				return false;
 			continue;
-		if (ready <= 0) {
-			errno = ETIMEDOUT;
-			return false;
 		}
 		ssize_t n = read(in, (char *)answer + have, sizeof *answer - have);
 		if (n <= 0) {
@@ -172,9 +183,8 @@ static void say_why(struct answer *answer, int status, bool late, int seconds)
 }
 
 /*
- * The child may have started others, which hold the pipe open: its end is not waited
- * for, and all of them are killed. Of a child that is dying already that changes no
- * exit status.
+ * Whatever the child has started is killed with it. Of a child that is dying already that
+ * changes no exit status.
  */
 static void ask_in_child(const char *path, bool initialise, int seconds, struct answer *answer)
 {
@@ -188,7 +198,7 @@ static void ask_in_child(const char *path, bool initialise, int seconds, struct 
 	if (pid == 0)
 		child(path, initialise, end[1]);
 	close(end[1]);
-	bool answered = receive(end[0], answer, seconds);
+	bool answered = receive(end[0], pid, answer, seconds);
 	bool late = !answered && errno == ETIMEDOUT;
 	close(end[0]);
 	kill(-pid, SIGKILL);
@@ -240,7 +250,8 @@ static int info(const char *path, bool initialise, int seconds)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: p11shim-info --info [--init] [--seconds N] MODULE\n");
+	fprintf(stderr, "usage: p11shim-info --info [--init] [--seconds N] MODULE\n"
+	                "       p11shim-info --config [MODULE]\n");
 	return 2;
 }
 
@@ -248,6 +259,8 @@ int main(int count, char **argument)
 {
 	bool initialise = false;
 	int seconds = 5, i = 2;
+	if ((count == 2 || count == 3) && strcmp(argument[1], "--config") == 0)
+		return tell_settings(argument[2]);
 	if (count < 3 || strcmp(argument[1], "--info") != 0)
 		return usage();
 	for (; i < count && argument[i][0] == '-'; i++) {

@@ -2,17 +2,20 @@
 # p11shim-modules.sh: which PKCS #11 modules this machine has, what they are, and which
 # settings hold for them. Part of p11shim, read by it.
 #
+# From p11shim and p11shim-programs.sh come library, root and others (SC2154).
+# shellcheck disable=SC2154
+#
 # Settings are what the library says (p11shim-info --config); they are not read here.
 
 tab=$(printf '\t')
 
 # ---- Where modules are named
 
-# The names that are known, a glob and what it stands for on each line, as they are built in.
+# The names that are known, a glob and what it stands for on each line.
 known_names() {
-	tr -c '[:print:]\n' ' ' <"$library" | sed -n '/; Modules that are known/,$p' | awk '
-		/^\[.*\] *$/ { sub(/^\[/, ""); sub(/\] *$/, ""); name = $0; next }
-		/^product = / { sub(/^product = /, ""); sub(/ *$/, ""); print name "\t" $0 }'
+	awk '
+		/^\[.*\]/ { name = substr($0, 2, index($0, "]") - 2) }
+		/^product = / { print name "\t" substr($0, 11) }' "$config_files/modules.conf"
 }
 
 # Where modules usually lie, a directory on each line; p11-kit's own first.

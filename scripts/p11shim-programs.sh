@@ -2,8 +2,9 @@
 # p11shim-programs.sh: what kind of program something is, and whether a library can be
 # preloaded into it. Part of p11shim, read by it.
 #
-# From it come: library (see find_library), search (the caller's PATH), preloaded (the
-# caller's LD_PRELOAD), and functions. Nothing is executed of the program looked at.
+# From it come functions, library (see find_library), root and prefix, search (the caller's
+# PATH) and preloaded (the caller's LD_PRELOAD). Nothing is executed of the program looked at.
+# shellcheck disable=SC2154
 
 # ---- ELF files
 
@@ -167,8 +168,13 @@ hash_bang() {
 follow_scripts() {
 	file=$(absolute "$program") chain=$program levels=0
 	look_for_wrapper "$file"
-	while hash_bang "$file" && [ $levels -lt 10 ]; do
+	while hash_bang "$file"; do
 		levels=$((levels + 1))
+		if [ $levels -gt 10 ]; then
+			finding cannot interpreter "$program leads from script to script without end" 'give it an interpreter'
+			file=''
+			return
+		fi
 		look_into_script "$file"
 		interpreter=${line%%[[:blank:]]*}
 		case ${interpreter##*/} in
@@ -398,13 +404,13 @@ everywhere() {
 		lib64=$(own_lib /lib64/ld-linux-x86-64.so.2)
 		lib32=$(own_lib /lib/ld-linux.so.2)
 		for directory in "$prefix" "${libdir%/lib*}"; do
-			[ -n "$lib64" ] && [ -f "$directory/$lib64/libp11shim.so" ] || continue
-			[ -n "$lib32" ] && [ -f "$directory/$lib32/libp11shim.so" ] || continue
-			case $directory in
-			*[\ :\$]*) continue ;;
+			case $directory/$lib64/$lib32 in
+			*[[:space:]:\$]* | *//*) continue ;;
 			esac
-			printf '%s/$LIB/libp11shim.so' "$directory"
-			return
+			if [ -f "$directory/$lib64/libp11shim.so" ] && [ -f "$directory/$lib32/libp11shim.so" ]; then
+				printf "%s/\$LIB/libp11shim.so" "$directory"
+				return
+			fi
 		done
 	}
 	speakable "$1"
@@ -478,7 +484,7 @@ merged() {
 
 # For `run`: only what makes it impossible, to a person.
 diagnose_quickly() {
-	quickly=yes verdict=0 preload='' library_wanted=''
+	quickly=yes verdict=0 preload=''
 	follow_scripts
 	[ -z "$file" ] || look_at_file
 	[ "$verdict" -eq 0 ] || say 'it runs nevertheless'
@@ -515,13 +521,13 @@ probe() {
 		-e '/(0x[0-9a-f]*)$/p' -e '/libp11shim\.so/p' -e '/symbol .C_[A-Z]/p' -e '/not found/p')
 	objects=$(printf '%s\n' "$loaded" | sed -n -e 's/^[[:blank:]].* => \(.*\) (0x[0-9a-f]*)$/\1/p' \
 		-e 's/^[[:blank:]]\(\/.*\) (0x[0-9a-f]*)$/\1/p')
-	if printf '%s\n' "$objects" | grep -q '/libp11shim\.so$'; then
-		[ "$verdict" -ne 0 ] ||
-			finding good loads "the dynamic linker of $file loads $(printf '%s\n' "$objects" | grep '/libp11shim\.so$' | sed 1q)"
-	else
-		finding cannot loads "the dynamic linker does not load it: $(printf '%s\n' "$loaded" |
-			grep -v -e 'binding file' | grep -e libp11shim -e 'not found' | sed 1q)" \
-			'build the library for the C library that this program uses'
+	ours=$(printf '%s\n' "$objects" | grep '/libp11shim\.so$' | sed 1q)
+	missing=$(printf '%s\n' "$loaded" | grep -e 'not found' -e 'cannot be preloaded' -e 'undefined symbol:.*libp11shim' | sed 1q)
+	if [ -z "$ours" ] || [ -n "$missing" ]; then
+		finding cannot loads "the dynamic linker does not load it: ${missing:-no reason given}" \
+			'build the library for the C library that this program uses, if it wants another; otherwise install what is missing'
+	elif [ "$verdict" -eq 0 ]; then
+		finding good loads "the dynamic linker of $file loads $ours"
 	fi
 	linked_to_module
 }
@@ -542,7 +548,7 @@ command_check() {
 	[ $# -gt 0 ] || misused 'check: which program? (p11shim check --help)'
 	[ "$1" != -- ] || shift
 	[ $# -eq 1 ] || misused 'check: one program, without arguments (p11shim check --help)'
-	quickly='' verdict=0 objects=''
+	quickly='' verdict=0 objects='' preload='' elf_interp=''
 	find_library
 	find_program "$1" || exit 2
 	follow_scripts

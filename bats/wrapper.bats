@@ -1,0 +1,903 @@
+#!/usr/bin/env bats
+# The command p11shim: run, check, list, config, help, installed or not.
+#
+# What is tested is a copy of the scripts beside the library under test, as in a checkout:
+# $TREE. Programs to look at are built once, in $MADE.
+#
+# Single quotes hold programs for other shells, $(list_tokens) words; each test has its own PATH:
+# shellcheck disable=SC2016,SC2046,SC2030,SC2031
+
+load helper
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	export MADE=$BATS_FILE_TMPDIR/made TREE=$BATS_FILE_TMPDIR/tree
+	mkdir -p "$MADE" "$TREE/shim" "$TREE/build/i386"
+	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
+	cp "$ROOT/shim/libp11shim.map" "$TREE/shim"
+	cp "$SHIM" "$TREE/build/libp11shim.so"
+	cp "$BUILD/p11shim-info" "$TREE/build"
+	gcc -o "$MADE/specimen" "$ROOT/tests/wrapper/specimen.c"
+	# whoever is looked at by another user lies here
+	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR/.." "$BATS_FILE_TMPDIR"
+}
+
+setup() {
+	need_token
+	P11SHIM=$TREE/scripts/p11shim
+	HERE=$(realpath "$BATS_TEST_TMPDIR")
+	cd "$HERE" || return
+	export MARK=$HERE/was-executed HOME=$HERE/home
+	unset XDG_RUNTIME_DIR SSH_PKCS11_HELPER
+	export LC_ALL=C
+}
+
+# p11shim ARGUMENTS: at most a minute. run_split also keeps standard error apart.
+p11shim() {
+	timeout -k 5 60 "$P11SHIM" "$@"
+}
+
+run_split() {
+	run --separate-stderr "$@"
+}
+
+# as_nobody COMMAND: as a user whom LD_PRELOAD into privileged programs is denied.
+as_nobody() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can make a privileged program of another user"
+	chmod a+rx "$HERE"
+	setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent "$@"
+}
+
+need_compiler() {
+	"$@" -o "$HERE/try" -x c - <<<'int main(void) { return 0; }' 2>/dev/null ||
+		skip "no compiler for this kind of program: $1 ${2-}"
+}
+
+# use_module PATH: a .module file of the user's, the only one besides the system's.
+use_module() {
+	mkdir -p "$HOME/.config/pkcs11/modules"
+	echo "module: $1" >"$HOME/.config/pkcs11/modules/$(basename "$1" .so).module"
+	export XDG_CONFIG_HOME=$HOME/.config
+}
+
+list_tokens() {
+	echo p11tool --provider "$SOFTHSM2_MODULE" --list-token-urls
+}
+
+# ---- run
+
+@test "contract J1: run p11tool: the same output as without, and the library saw it" {
+	run without_shim $(list_tokens)
+	expected=$output
+	run p11shim run --log log -- $(list_tokens)
+	assert_success
+	assert_equal "$output" "$expected"
+	assert_output --partial token=demo
+	grep -q 'consumer=libp11-kit.so.[0-9.]* module=libsofthsm2.so C_Initialize CKR_OK' log
+}
+
+@test "contract J1: run sh -c: the library is in the shell and in what it starts" {
+	run p11shim run -- sh -c "grep -q libp11shim /proc/\$\$/maps && '$MADE/specimen'"
+	assert_success
+	assert_output "$TREE/build/libp11shim.so"
+}
+
+@test "contract J1: a program that changes directory and executes another: relative files stay where they were meant" {
+	mkdir elsewhere
+	printf '[*]\nlog-level = calls\n' >settings.conf
+	run p11shim run --log log --trace trace --config settings.conf sh -c "cd elsewhere && exec $(list_tokens)"
+	assert_success
+	run ls elsewhere
+	assert_output ''
+	grep -q C_GetSlotList log
+	grep -q '"name":"C_GetSlotList"' trace
+	# those of the environment too
+	rm log trace
+	P11SHIM_LOG=log P11SHIM_TRACE=trace P11SHIM_CONFIG=settings.conf \
+		run p11shim run sh -c "cd elsewhere && exec $(list_tokens)"
+	assert_success
+	run ls elsewhere
+	assert_output ''
+	grep -q C_GetSlotList log
+	grep -q '"name":"C_GetSlotList"' trace
+}
+
+@test "contract J1: an LD_PRELOAD that is there is kept, behind the library; a sanitizer's stays first" {
+	library=$TREE/build/libp11shim.so
+	gcc -shared -o own.so -x c /dev/null
+	gcc -shared -o other.so -x c /dev/null
+	gcc -shared -o libasan.so.8 -x c /dev/null
+	run env LD_PRELOAD="$HERE/own.so $HERE/other.so" timeout 60 "$P11SHIM" run printenv LD_PRELOAD
+	assert_output "$library:$HERE/own.so:$HERE/other.so"
+	run env LD_PRELOAD="$HERE/libasan.so.8:$HERE/own.so" timeout 60 "$P11SHIM" run printenv LD_PRELOAD
+	assert_output "$HERE/libasan.so.8:$library:$HERE/own.so"
+	run env LD_PRELOAD="$HERE/own.so:$HERE/libasan.so.8" timeout 60 "$P11SHIM" run printenv LD_PRELOAD
+	assert_output "$library:$HERE/own.so:$HERE/libasan.so.8"
+	run p11shim run printenv LD_PRELOAD
+	assert_output "$library"
+}
+
+@test "contract J1: run inside run adds nothing; another copy of the library gives way" {
+	run p11shim run "$P11SHIM" run "$P11SHIM" run printenv LD_PRELOAD
+	assert_output "$TREE/build/libp11shim.so"
+	cp "$SHIM" libp11shim.so
+	run env LD_PRELOAD="$HERE/libp11shim.so" timeout 60 "$P11SHIM" run printenv LD_PRELOAD
+	assert_output "$TREE/build/libp11shim.so"
+}
+
+@test "contract J1: exit status and signals are the program's own, and no process stays between" {
+	run p11shim run "$MADE/specimen" 3
+	assert_failure 3
+	for signal in TERM KILL SEGV; do
+		bash -c 'ulimit -c 0; exec "$@"' - "$P11SHIM" run sh -c "kill -$signal \$\$" &
+		status=0
+		wait $! || status=$?
+		assert_equal "$status" $((128 + $(kill -l $signal)))
+	done
+	"$P11SHIM" run sh -c 'echo $$ >pid' &
+	wait $!
+	assert_equal "$(cat pid)" $!
+	# ignored signals stay ignored
+	run timeout 60 sh -c 'trap "" TERM; exec "$@"' - "$P11SHIM" run sh -c 'kill -TERM $$; echo alive'
+	assert_output alive
+}
+
+@test "contract J1: standard input is the program's, to the last byte" {
+	head -c 100000 /dev/urandom >data
+	"$P11SHIM" run cat <data >copy
+	cmp data copy
+	# nothing is read ahead of a program that reads a line and leaves the rest
+	printf 'one\ntwo\n' >lines
+	{
+		"$P11SHIM" run sh -c 'read -r line; echo "$line"' >first
+		cat >rest
+	} <lines
+	assert_equal "$(cat first)" one
+	assert_equal "$(cat rest)" two
+}
+
+@test "contract J1: arguments pass as they are: blanks, newlines, quotes, nothing, options, globs" {
+	arguments=(' a  b ' $'line\nline\n' '' "it's" '"$HOME"' '*' --help -- \\ $'\t')
+	printf '%s\0' "${arguments[@]}" >expected
+	"$P11SHIM" run --observe -- /usr/bin/printf '%s\0' "${arguments[@]}" >actual
+	cmp expected actual
+	"$P11SHIM" run /usr/bin/printf '%s\0' "${arguments[@]}" >actual
+	cmp expected actual
+}
+
+@test "contract J1: the environment is the program's own but for LD_PRELOAD, whatever its variables are called" {
+	variables=("a.b=it's" $'lines.=one\n two\n' 'library=mine' 'program=mine' 'rest=mine' 'log=mine' 'search=mine'
+		'directory=mine' 'empty=' 'LC_ALL=POSIX' 'CDPATH=/usr' 'IFS=x' 'BASH_FUNC_f%%=() { echo function; }' 'p11shim_plan=mine')
+	env "${variables[@]}" env -0 | sort -z | grep -zv -e '^_=' >expected
+	env "${variables[@]}" timeout 60 "$P11SHIM" run env -0 | sort -z | grep -zv -e '^_=' -e '^LD_PRELOAD=' >actual
+	diff <(tr '\0' '\n' <expected) <(tr '\0' '\n' <actual)
+	grep -zqx "a.b=it's" actual
+}
+
+@test "contract J1: -- ends the options, and a program's own options are its own" {
+	run p11shim run ls --help
+	assert_output --partial 'Usage: ls'
+	mkdir bin
+	ln -s "$MADE/specimen" bin/--observe
+	ln -s "$MADE/specimen" 'bin/a=b'
+	PATH=$HERE/bin:$PATH run p11shim run -- --observe 4
+	assert_failure 4
+	assert_output "$TREE/build/libp11shim.so"
+	PATH=$HERE/bin:$PATH run p11shim run a=b 5
+	assert_failure 5
+	assert_output "$TREE/build/libp11shim.so"
+}
+
+@test "contract J1: no such program is 127, one that cannot be executed 126, as with env" {
+	echo text >text
+	mkdir directory
+	ln -s nowhere dangling
+	for program in no-such-program ./no-such-program ./dangling ./text ./directory ''; do
+		expected=0 actual=0
+		env -- "$program" 2>/dev/null || expected=$?
+		p11shim run "$program" >output 2>stderr || actual=$?
+		assert_equal "$program $actual" "$program $expected"
+		[ ! -s output ] && [ -s stderr ]
+	done
+	# a directory of PATH may hold a file of that name that is none
+	mkdir one two
+	echo text >one/tool
+	printf '#!/bin/sh\necho found\n' >two/tool
+	chmod +x two/tool
+	PATH=$HERE/one:$HERE/two:$PATH run p11shim run tool
+	assert_output found
+}
+
+@test "contract J1: a script without #! is run by a shell, with the library" {
+	printf 'grep -c -m 1 libp11shim /proc/$$/maps\n' >script
+	chmod +x script
+	run p11shim run ./script
+	assert_success
+	assert_output 1
+}
+
+@test "contract H4: --observe changes no answer, --set and the other options have their effect" {
+	run without_shim "$PROGRAMS/two-plugins"
+	expected=$output expected_status=$status
+	[ "$expected_status" -ne 0 ]
+	run p11shim run --observe --log=log "$PROGRAMS/two-plugins"
+	assert_equal "$output" "$expected"
+	assert_equal "$status" "$expected_status"
+	grep -q 'consumer=plugin-b.so module=libsofthsm2.so C_Initialize CKR_CRYPTOKI_ALREADY_INITIALIZED' log
+	run p11shim run "$PROGRAMS/two-plugins"
+	assert_success
+	{
+		rm log
+		p11shim run --set exclude=yes --log log $(list_tokens)
+		[ ! -e log ]
+		p11shim run --set=log=log --set log-level=calls $(list_tokens)
+		grep -q C_GetSlotList log
+		rm log
+		p11shim run --log log --log-level life $(list_tokens)
+		grep -q C_Initialize log
+		run ! grep C_GetSlotList log
+		p11shim run --trace trace --trace-level=life $(list_tokens)
+		grep -q '"name":"C_Initialize"' trace
+		run ! grep C_GetSlotList trace
+		# the last one counts, and an option counts more than a variable
+		P11SHIM_LOG=$HERE/no p11shim run --log nor --log log --set log-level=calls --log-level life $(list_tokens)
+	}
+	[ ! -e no ] && [ ! -e nor ]
+	run ! grep C_GetSlotList log
+}
+
+@test "contract J1: --trace FILE is of this run alone; a trace of the environment is added to" {
+	echo old >trace
+	p11shim run --trace trace $(list_tokens)
+	run head -n 1 trace
+	assert_output '['
+	before=$(wc -l <trace)
+	P11SHIM_TRACE=$HERE/trace p11shim run $(list_tokens)
+	[ "$(wc -l <trace)" -gt "$before" ]
+	# no program, no harm
+	run -127 p11shim run --trace trace no-such-program
+	[ -s trace ]
+}
+
+@test "contract J1: --debug says where the trace is, and keeps what was said otherwise" {
+	run_split p11shim run --debug sh -c 'echo $$; exec "$@"' - env
+	assert_success
+	pid=${lines[0]}
+	assert_line P11SHIM_ON_CRASH=1
+	assert_line P11SHIM_LOG=stderr
+	assert_line "P11SHIM_TRACE=$HERE/p11shim-$pid.trace"
+	[[ $stderr == *"p11shim report '$HERE/p11shim-$pid.trace'"* ]]
+	P11SHIM_LOG=none run_split p11shim run --debug --trace mine env
+	assert_line P11SHIM_LOG=none
+	assert_line "P11SHIM_TRACE=$HERE/mine"
+	run_split p11shim run --debug $(list_tokens)
+	assert_success
+	[[ $stderr == *'C_Initialize CKR_OK'* ]]
+	run grep -c C_Initialize p11shim-*.trace
+	assert_success
+}
+
+@test "contract J1: files that cannot be written or read are told before the program starts, with 2" {
+	chmod 755 "$HERE"
+	mkdir closed
+	touch closed/old
+	chmod 755 closed
+	chmod 644 closed/old
+	for wrong in '--log nowhere/log' '--trace nowhere/trace' '--log .' '--trace=.' '--log ' '--trace=' \
+		'--config nothing' '--config .' '--set log=nowhere/log' '--set trace=.'; do
+		run_split p11shim run "${wrong%%[ =]*}" "${wrong#*[ =]}" "$MADE/specimen"
+		assert_failure 2
+		assert_equal "$output" ''
+		[ -n "$stderr" ]
+	done
+	[ ! -e was-executed ]
+	[ "$(id -u)" -eq 0 ] || return 0
+	for wrong in '--log closed/old' '--trace closed/old' '--log closed/new' '--trace closed/new'; do
+		# shellcheck disable=SC2086 # words
+		run_split as_nobody timeout 60 "$P11SHIM" run $wrong "$MADE/specimen"
+		assert_failure 2
+		[[ $stderr == *'not allowed'* ]]
+	done
+	[ ! -e was-executed ]
+}
+
+@test "contract J1: misuse is told on stderr, with where to look, and 2; help goes to standard output" {
+	for wrong in '' 'frobnicate' 'run' 'run --frobnicate true' 'run --log' 'run --set true' 'run --set no-such=1 true' \
+		'run --set fork= true' 'run --log-level loud true' 'run --observe=yes true' 'check' 'check a b' 'list x' \
+		'list --seconds 0' 'list --seconds' 'config a b' 'help frobnicate'; do
+		# shellcheck disable=SC2086 # words
+		run_split p11shim $wrong
+		assert_equal "$wrong: $status" "$wrong: 2"
+		assert_equal "$output" ''
+		[[ $stderr == *p11shim* ]]
+	done
+	for command in run check list config report; do
+		run_split p11shim $command --help
+		assert_success
+		[[ $output == *"Usage: p11shim $command"* ]]
+		assert_equal "$stderr" ''
+		run_split p11shim help $command
+		assert_success
+		[[ $output == *"Usage: p11shim $command"* ]]
+	done
+	run_split p11shim help settings
+	assert_success
+	for key in fork at-exit log-level trace disable; do
+		assert_line --regexp "^  $key  "
+	done
+	run p11shim --version
+	assert_output "p11shim $(sed -n 's/^VERSION *= *//p' "$ROOT/Makefile")"
+}
+
+@test "contract J1: where preloading cannot work run says so, what to do instead, and runs the program" {
+	gcc -static -o static "$ROOT/tests/wrapper/specimen.c"
+	run_split p11shim run ./static 3
+	assert_failure 3
+	assert_equal "$output" none
+	[[ $stderr == *'statically linked'*'instead: '* ]]
+	run_split p11shim run "$MADE/specimen"
+	assert_equal "$stderr" ''
+}
+
+@test "contract J1: a musl program, which that library would kill, runs without it" {
+	need_compiler musl-gcc
+	musl-gcc -o musl "$ROOT/tests/wrapper/specimen.c"
+	run_split p11shim run ./musl 3
+	assert_failure 3
+	assert_equal "$output" none
+	[[ $stderr == *musl*'instead: '* ]]
+	run p11shim check ./musl
+	assert_failure 1
+	assert_line --partial 'cannot  musl:'
+}
+
+# ---- check
+
+@test "contract J1: check: an ordinary program works, is not executed, nor are its libraries" {
+	run p11shim check "$MADE/specimen"
+	assert_success
+	assert_line "good    loads: the dynamic linker of $MADE/specimen loads $TREE/build/libp11shim.so"
+	assert_line "p11shim run $MADE/specimen: works"
+	refute_output --partial cannot
+	[ ! -e was-executed ]
+	run p11shim check no-such-program
+	assert_failure 2
+}
+
+@test "contract J1: check: static" {
+	for how in -static -static-pie; do
+		gcc $how -o static "$ROOT/tests/wrapper/specimen.c"
+		run p11shim check ./static
+		assert_failure 1
+		assert_line --regexp '^cannot  static: .*statically linked.*; instead: '
+		assert_line 'p11shim run ./static: cannot work'
+	done
+	# a small one that is an AppImage to the kernel's eyes
+	printf 'AI\2' | dd of=static bs=1 seek=8 conv=notrunc status=none
+	run p11shim check ./static
+	assert_line --partial -- --appimage-extract
+	[ ! -e was-executed ]
+}
+
+@test "contract J1: check: set-uid and set-gid, and that they do not matter to whom they give nothing" {
+	[ "$(id -u)" -eq 0 ] || skip "only root can make a program of another user"
+	cp "$MADE/specimen" set-uid
+	chmod u+s set-uid
+	run as_nobody timeout 60 "$P11SHIM" check ./set-uid
+	assert_failure 1
+	assert_line --regexp '^cannot  set-uid: .*; instead: '
+	run_split as_nobody env -u MARK timeout 60 "$P11SHIM" run ./set-uid
+	assert_success
+	assert_equal "$output" none
+	[[ $stderr == *set-uid*'instead: '* ]]
+	run p11shim check ./set-uid
+	assert_success
+	assert_line --regexp '^beware  set-uid: '
+	run p11shim run ./set-uid
+	assert_output "$TREE/build/libp11shim.so"
+	cp "$MADE/specimen" set-gid
+	chgrp 12345 set-gid
+	chmod g+s set-gid
+	run p11shim check ./set-gid
+	assert_failure 1
+	assert_line --regexp '^cannot  set-gid: .*; instead: '
+	run p11shim run ./set-gid
+	assert_line none
+	# without x for the group the bit means something else
+	chmod g-x set-gid
+	run p11shim check ./set-gid
+	assert_success
+}
+
+@test "contract J1: check: ssh-agent drops the variable; what is told instead works" {
+	[ -g "$(command -v ssh-agent)" ] || skip "ssh-agent is not set-gid here"
+	run p11shim check ssh-agent
+	assert_failure 1
+	assert_line --regexp '^cannot  set-gid: .*drops it for ssh-pkcs11-helper.*SSH_PKCS11_HELPER=FILE'
+	printf '#!/bin/sh\nexec "%s" run --log "%s/log" %s\n' "$P11SHIM" "$HERE" \
+		"$(sed -n 's/.*exec p11shim run \(.*\)/\1/p' <<<"$output")" >helper
+	printf '#!/bin/sh\necho "%s"\n' "$TOKEN_PIN" >askpass
+	chmod +x helper askpass
+	SSH_PKCS11_HELPER=$HERE/helper run env SSH_ASKPASS="$HERE/askpass" SSH_ASKPASS_REQUIRE=force timeout 60 \
+		ssh-agent -P "$(realpath "$SOFTHSM2_MODULE")" ssh-add -s "$SOFTHSM2_MODULE"
+	assert_success
+	grep -q 'consumer=ssh-pkcs11-help[er]* module=libsofthsm2.so C_Initialize CKR_OK' log
+}
+
+@test "contract J1: check: file capabilities" {
+	cp "$MADE/specimen" capable
+	setcap cap_net_raw+ep capable || skip "no file capabilities on this file system, or not root"
+	run as_nobody timeout 60 "$P11SHIM" check ./capable
+	assert_failure 1
+	assert_line --regexp '^cannot  capabilities: .*cap_net_raw.*; instead: '
+	run_split as_nobody env -u MARK timeout 60 "$P11SHIM" run ./capable
+	assert_success
+	assert_equal "$output" none
+	[[ $stderr == *capabilities*'instead: '* ]]
+	run p11shim check ./capable
+	assert_success
+	assert_line --regexp '^beware  capabilities: '
+	run p11shim run ./capable
+	assert_output "$TREE/build/libp11shim.so"
+}
+
+@test "contract J2: a 32-bit program gets the library for it, or is told to have none" {
+	need_compiler gcc -m32
+	gcc -m32 -o small "$ROOT/tests/wrapper/specimen.c"
+	run p11shim check ./small
+	assert_failure 1
+	assert_line --regexp '^cannot  machine: .*i386.*x86-64.*; instead: .*make ARCH=i386'
+	run_split p11shim run ./small 3
+	assert_failure 3
+	assert_equal "$output" none
+	[[ $stderr == *i386*'instead: '* ]]
+	[[ $stderr != *ERROR* ]] # of ld.so's
+	gcc -m32 -shared -o "$TREE/build/i386/libp11shim.so" "$ROOT/tests/wrapper/stand-in.c"
+	run p11shim check ./small
+	assert_success
+	assert_line --partial "loads $TREE/build/i386/libp11shim.so"
+	run_split p11shim run ./small
+	assert_equal "$output" "$TREE/build/i386/libp11shim.so"
+	assert_equal "$stderr" ''
+	rm "$TREE/build/i386/libp11shim.so"
+}
+
+@test "contract J1: check: another machine's program" {
+	compiler=$(command -v aarch64-linux-gnu-gcc || command -v aarch64-linux-gnu-gcc-12) ||
+		skip "no compiler for aarch64"
+	[ "$(uname -m)" != aarch64 ] || skip "that is this machine"
+	$compiler -o other "$ROOT/tests/wrapper/specimen.c"
+	run p11shim check ./other
+	assert_failure 1
+	assert_line --regexp '^cannot  machine: .*aarch64.*; instead: .*make ARCH=aarch64'
+	# of the other byte order, too: what od says of this machine's words does not matter
+	cp other big
+	printf '\2' | dd of=big bs=1 seek=5 conv=notrunc status=none
+	printf '\0\26' | dd of=big bs=1 seek=18 conv=notrunc status=none
+	run p11shim check ./big
+	assert_failure 1
+	assert_line --regexp '^cannot  machine: .*s390x'
+}
+
+@test "contract J1: check: a program with AddressSanitizer, whose library has to be first; run sees to it" {
+	gcc -fsanitize=address -o sanitized "$ROOT/tests/wrapper/specimen.c"
+	run env LD_PRELOAD="$SHIM" ./sanitized
+	assert_failure # what this is all about
+	run p11shim check ./sanitized
+	assert_success
+	assert_line --regexp "^beware  sanitizer: .*libasan.*LD_PRELOAD='/.*/libasan.so[.0-9]* $TREE/build/libp11shim.so'"
+	run p11shim run ./sanitized 3
+	assert_failure 3
+	assert_output "$TREE/build/libp11shim.so"
+	# said once if it is there already
+	asan=$(ldd ./sanitized | sed -n 's/.*libasan.* => \(.*\) (.*/\1/p')
+	LD_PRELOAD=$asan run timeout 60 "$P11SHIM" run ./sanitized
+	assert_success
+	LD_PRELOAD=$asan run timeout 60 "$P11SHIM" run sh -c 'echo $LD_PRELOAD'
+	assert_output "$asan:$TREE/build/libp11shim.so"
+}
+
+@test "contract J1: check looks through scripts: sh, env python3, options, two levels" {
+	gcc -static -o static "$ROOT/tests/wrapper/specimen.c"
+	mkdir bin
+	ln -s "$(command -v /usr/bin/python3 || command -v python3)" bin/python3
+	printf '#!/bin/sh -e\necho done\n' >shell
+	printf '#!/usr/bin/env python3\nprint("done")\n' >python
+	printf '#!/usr/bin/env -S LANG=C python3 -u\nprint("done")\n' >options
+	printf '#!%s/shell\n' "$HERE" >two
+	printf '#! %s/static 3\n' "$HERE" >static-script
+	printf '#!%s/static-script\n' "$HERE" >static-two
+	printf '#!%s/nowhere\n' "$HERE" >broken
+	printf '#!%s/endless\n' "$HERE" >endless
+	chmod +x shell python options two static-script static-two broken endless
+	export PATH=$HERE/bin:$PATH
+	run p11shim check ./shell
+	assert_success
+	assert_line 'program ./shell -> /bin/sh'
+	assert_line --partial 'beware  script:'
+	run p11shim check ./python
+	assert_success
+	assert_line "program ./python -> $HERE/bin/python3"
+	run p11shim check ./options
+	assert_line "program ./options -> $HERE/bin/python3"
+	run p11shim check ./two
+	assert_success
+	assert_line "program ./two -> $HERE/shell -> /bin/sh"
+	run p11shim check ./static-script
+	assert_failure 1
+	assert_line --regexp "^cannot  static: $HERE/static is"
+	run p11shim check ./static-two
+	assert_failure 1
+	run p11shim check ./broken
+	assert_failure 1
+	assert_line --regexp '^cannot  interpreter: '
+	run p11shim check ./endless
+	assert_failure 1
+	run_split p11shim run ./static-two
+	assert_failure 3
+	[[ $stderr == *'statically linked'* ]]
+	run p11shim run ./options
+	assert_output 'done'
+}
+
+@test "contract J1: check: a program that is linked straight to its module" {
+	gcc -o linked "$ROOT/tests/wrapper/linked.c" -Wl,-rpath,"$(dirname "$(realpath "$SOFTHSM2_MODULE")")" \
+		-L"$(dirname "$(realpath "$SOFTHSM2_MODULE")")" -l:libsofthsm2.so
+	run p11shim check ./linked
+	assert_failure 1
+	assert_line --regexp "^cannot  linked: $HERE/linked calls C_GetFunctionList of .*/libsofthsm2.so directly.*; instead: "
+	# a program that merely has a module among its libraries is not
+	gcc -o innocent "$ROOT/tests/wrapper/specimen.c" -Wl,--no-as-needed -Wl,-rpath,"$(dirname "$(realpath "$SOFTHSM2_MODULE")")" \
+		-L"$(dirname "$(realpath "$SOFTHSM2_MODULE")")" -l:libsofthsm2.so
+	run p11shim check ./innocent
+	assert_success
+}
+
+@test "contract J1: check: snap and flatpak, in front of the program and in scripts" {
+	printf '#!/bin/sh\nif ! [ -x /snap/bin/browser ]; then\n\texit 1\nfi\nexec /snap/bin/browser "$@"\n' >browser
+	printf '#!/bin/bash\nexec env A=b snap run browser\n' >second
+	printf '#!/bin/sh\n/usr/bin/flatpak run --branch=stable org.example.Mail "$@"\n' >mail
+	printf '#!/bin/sh\n# not: exec /snap/bin/browser\necho "see flatpak run"\n' >neither
+	cp "$MADE/specimen" snap
+	cp "$MADE/specimen" flatpak
+	ln -s snap app
+	chmod +x browser second mail neither
+	for program in browser second snap app; do
+		run p11shim check "./$program"
+		assert_failure 1
+		assert_line --regexp '^cannot  snap: .*; instead: '
+	done
+	for program in mail flatpak; do
+		run p11shim check "./$program"
+		assert_failure 1
+		assert_line --regexp '^cannot  flatpak: .*; instead: .*flatpak run --filesystem='
+	done
+	run p11shim check ./neither
+	assert_success
+}
+
+@test "contract J1: check: programs that clear the environment, an LD_PRELOAD that is taken, a library that does not load" {
+	cp "$MADE/specimen" sudo
+	run p11shim check ./sudo
+	assert_failure 1
+	assert_line --regexp '^cannot  environment: sudo .*; instead: .*sudo .* p11shim run PROGRAM'
+	gcc -shared -o own.so -x c /dev/null
+	run env LD_PRELOAD="$HERE/own.so" timeout 60 "$P11SHIM" check "$MADE/specimen"
+	assert_success
+	assert_line --regexp "^beware  preload: LD_PRELOAD is taken: $HERE/own.so"
+	# one that is of the right kind and cannot be loaded, nor can what it needs be had
+	gcc -shared -o "$HERE/libmissing.so" -x c /dev/null
+	cp -r "$TREE" broken
+	gcc -shared -o broken/build/libp11shim.so -Wl,--no-as-needed "$HERE/libmissing.so"
+	rm libmissing.so
+	run broken/scripts/p11shim check "$MADE/specimen"
+	assert_failure 1
+	assert_line --regexp '^cannot  loads: .*libmissing.so'
+}
+
+@test "contract J1: check tells which modules the program would meet" {
+	use_module "$SOFTHSM2_MODULE"
+	run p11shim check p11tool
+	assert_success
+	assert_line "module  libsofthsm2.so: $SOFTHSM2_MODULE, through p11-kit: $HOME/.config/pkcs11/modules/libsofthsm2.module"
+	refute_line --partial gnome-keyring # enable-in: not for this one
+	echo 'disable-in: other, p11tool' >>"$HOME/.config/pkcs11/modules/libsofthsm2.module"
+	run p11shim check p11tool
+	refute_line --partial "$HOME/.config/pkcs11"
+	mkdir -p "$HOME/.pki/nssdb"
+	printf 'library=\nname=NSS Internal\n\nlibrary=/opt/card.so\nname=Card\n' >"$HOME/.pki/nssdb/pkcs11.txt"
+	run p11shim check certutil
+	assert_success
+	assert_line "module  card.so (not there): /opt/card.so (not there), through NSS: $HOME/.pki/nssdb/pkcs11.txt"
+	printf '[pkcs11_section]\nMODULE_PATH = %s\n' "$SOFTHSM2_MODULE" >openssl.cnf
+	OPENSSL_CONF=$HERE/openssl.cnf run p11shim check openssl
+	assert_success
+	assert_line "module  libsofthsm2.so: $SOFTHSM2_MODULE, through OpenSSL: $HERE/openssl.cnf"
+	run p11shim check "$MADE/specimen"
+	refute_line --partial module
+}
+
+# ---- list and config
+
+@test "contract J1: list: name, file, where it is named, what it says of itself" {
+	use_module "$SOFTHSM2_MODULE"
+	run_split p11shim list
+	assert_success
+	assert_equal "$stderr" ''
+	softhsm=$(sed -n "/^libsofthsm2.so: SoftHSM v2/,/^[^ ]/p" <<<"$output")
+	[[ $softhsm == *"  file      $(realpath "$SOFTHSM2_MODULE")"* ]]
+	[[ $softhsm == *"  named in  $HOME/.config/pkcs11/modules/libsofthsm2.module"* ]]
+	[[ $softhsm == *"Cryptoki 2.40, and no more before it is initialised (CKR_CRYPTOKI_NOT_INITIALIZED)"* ]]
+	assert_equal "$(grep -c '^libsofthsm2.so' <<<"$output")" 1
+	run p11shim list --init
+	assert_line --regexp '^  says      Implementation of PKCS11 2\.[0-9]+, SoftHSM, Cryptoki 2\.40$'
+}
+
+@test "contract J1: list survives modules that hang, crash, end the process, write about and leave children" {
+	for how in NOTHING HANG CRASH LEAVE; do
+		gcc -shared -fPIC -I"$ROOT/shim" -D$how -o "bad-$how.so" "$ROOT/tests/wrapper/module.c"
+		use_module "$HERE/bad-$how.so"
+	done
+	use_module "$HERE/gone.so"
+	mkdir -p "$HOME/.pki/nssdb"
+	printf 'library=%s\nname=Bad\n' "$HERE/bad-NOTHING.so" >"$HOME/.pki/nssdb/pkcs11.txt"
+	start=$SECONDS
+	run_split p11shim list --seconds 1
+	assert_success
+	[ $((SECONDS - start)) -lt 20 ]
+	assert_equal "$stderr" ''
+	refute_output --partial pollution
+	refute_output --partial $'\033'
+	of() {
+		sed -n "/^$1/,/^[^ ]/p" <<<"$output"
+	}
+	[[ $(of bad-NOTHING.so) == *'  says      evil?[2J 4.2, Nobody, Cryptoki 2.40'* ]]
+	[[ $(of bad-NOTHING.so) == *"  named in  $HOME/.pki/nssdb/pkcs11.txt"* ]]
+	[[ $(of bad-HANG.so) == *'  error     no answer within 1 seconds'* ]]
+	[[ $(of bad-CRASH.so) == *'  error     crashed when asked: Segmentation fault'* ]]
+	[[ $(of bad-LEAVE.so) == *'  error     ended the process when asked'* ]]
+	[[ $(of gone.so) == *'  error     not there'* ]]
+	run pgrep -f "p11shim-info.*$HERE"
+	assert_output ''
+}
+
+@test "contract H3: config and list show settings as p11shim-info tells them" {
+	# in its place one that says what it was asked
+	cat >"$TREE/build/info.c" <<-'C'
+		#include <stdio.h>
+		#include <string.h>
+		int main(int n, char **argument)
+		{
+			if (strcmp(argument[1], "--config") != 0)
+				return puts("error\tnot asked"), 1;
+			printf("fork\tauto\tbuilt-in p11shim.conf:43\n");
+			printf("at-exit\tretire\t%s:7\n", n > 2 ? argument[2] : "general");
+			return 0;
+		}
+	C
+	mv "$TREE/build/p11shim-info" info.real
+	gcc -o "$TREE/build/p11shim-info" "$TREE/build/info.c"
+	use_module "$SOFTHSM2_MODULE"
+	run p11shim config
+	general=$output
+	run p11shim config libsofthsm2.so
+	by_name=$output
+	run p11shim config "$SOFTHSM2_MODULE"
+	by_path=$output
+	run p11shim list
+	listed=$output
+	mv info.real "$TREE/build/p11shim-info"
+	[[ $general == *'fork         = auto         built-in p11shim.conf:43'* ]]
+	[[ $general == *'at-exit      = retire       general:7'* ]]
+	[[ $by_name == *"/libsofthsm2.so:7"* ]]
+	[[ $by_path == *"$SOFTHSM2_MODULE:7"* ]]
+	[[ $listed == *"  setting   at-exit = retire ($(realpath "$SOFTHSM2_MODULE"):7)"* ]]
+	[[ $listed != *'setting   fork'* ]]
+}
+
+# ---- Where it works
+
+@test "contract J2: from a checkout without a library it says to run make" {
+	cp -r "$TREE" new
+	rm new/build/libp11shim.so
+	run_split new/scripts/p11shim run "$MADE/specimen"
+	assert_failure 2
+	assert_equal "$output" ''
+	[[ $stderr == *"run make in $HERE/new"* ]]
+	[ ! -e was-executed ]
+}
+
+@test "contract J2: by a symbolic link, by a relative name, through PATH" {
+	mkdir -p bin
+	ln -s "$P11SHIM" bin/link
+	ln -s bin/link second
+	run ./second run "$MADE/specimen"
+	assert_output "$TREE/build/libp11shim.so"
+	PATH=$HERE/bin:$PATH run link run "$MADE/specimen"
+	assert_output "$TREE/build/libp11shim.so"
+	cd "$TREE/scripts"
+	run sh p11shim run "$MADE/specimen"
+	assert_output "$TREE/build/libp11shim.so"
+}
+
+@test "contract J2: from a path with blanks, which LD_PRELOAD cannot have in it" {
+	cp -r "$TREE" "two words: \$LIB"
+	cp "$MADE/specimen" 'a program'
+	export XDG_RUNTIME_DIR=$HERE/runtime
+	mkdir -m 700 runtime
+	for _ in once twice; do
+		run "two words: \$LIB/scripts/p11shim" run './a program'
+		assert_success
+		assert_output "$HERE/two words: \$LIB/build/libp11shim.so"
+	done
+	run "two words: \$LIB/scripts/p11shim" run printenv LD_PRELOAD
+	assert_output --regexp "^$HERE/runtime/p11shim/[0-9]+/libp11shim.so\$"
+	run "two words: \$LIB/scripts/p11shim" run "two words: \$LIB/scripts/p11shim" run printenv LD_PRELOAD
+	assert_output --regexp "^$HERE/runtime/p11shim/[0-9]+/libp11shim.so\$"
+	run "two words: \$LIB/scripts/p11shim" check './a program'
+	assert_success
+	# a directory there that others may write to is not trusted
+	chmod 777 runtime/p11shim
+	run "two words: \$LIB/scripts/p11shim" run printenv LD_PRELOAD
+	refute_output --partial "$HERE/runtime"
+	rm -r "$(dirname "$(dirname "$output")")"
+}
+
+@test "contract J2: in a hostile environment" {
+	printf '#!/bin/sh\nexit 9\n' >./sed
+	chmod +x ./sed
+	mkdir -p usr/scripts
+	run env -i MARK="$MARK" "$P11SHIM" run "$MADE/specimen"
+	assert_output "$TREE/build/libp11shim.so"
+	run env -i PATH=/nowhere "$P11SHIM" run "$MADE/specimen"
+	assert_output "$TREE/build/libp11shim.so"
+	run env CDPATH="$HERE/usr" IFS=/ POSIXLY_CORRECT=1 LC_ALL=de_DE.UTF-8 GREP_OPTIONS=-v LD_AUDIT= library=/nowhere \
+		root=/nowhere prefix=/nowhere here=/nowhere timeout 60 "$P11SHIM" run "$MADE/specimen"
+	assert_output "$TREE/build/libp11shim.so"
+	run timeout 60 "$P11SHIM" run "$MADE/specimen" 3 <&- 2>&-
+	assert_failure 3
+	# busybox and bash are sh, too
+	for shell in bash 'bash --posix' 'busybox sh'; do
+		command -v "${shell%% *}" >/dev/null || continue
+		# shellcheck disable=SC2086 # words
+		run $shell "$P11SHIM" run "$MADE/specimen" 3
+		assert_failure 3
+		assert_output "$TREE/build/libp11shim.so"
+	done
+}
+
+install_there() {
+	make -C "$ROOT" --no-print-directory -s B="$BUILD" "$@" install >"$HERE/make" 2>&1 || {
+		cat "$HERE/make"
+		return 1
+	}
+}
+
+@test "contract J2: installed: LD_PRELOAD=libp11shim.so is enough, and p11shim works from there" {
+	install_there DESTDIR="$HERE/stage" PREFIX=/usr
+	# moved as a whole: nothing may refer to where it was made
+	mv stage/usr there
+	mkdir etc
+	ln -s "$HERE/there/bin/p11shim" etc/command
+	{
+		LD_LIBRARY_PATH=$HERE/there/lib LD_PRELOAD=libp11shim.so P11SHIM_LOG=$HERE/log run timeout 60 $(list_tokens)
+		assert_success
+		grep -q 'C_Initialize CKR_OK' log
+		rm log
+		run etc/command run --log log --trace trace $(list_tokens)
+	}
+	assert_success
+	assert_output --partial token=demo
+	grep -q 'C_Initialize CKR_OK' log
+	run there/bin/p11shim run printenv LD_PRELOAD
+	assert_output "$HERE/there/lib/libp11shim.so"
+	run there/bin/p11shim check "$MADE/specimen"
+	assert_success
+	run there/bin/p11shim list
+	assert_success
+	assert_line --partial 'libsofthsm2.so: SoftHSM v2'
+	run there/bin/p11shim --version
+	assert_output "p11shim $(sed -n 's/^VERSION *= *//p' "$ROOT/Makefile")"
+	run there/bin/p11shim help settings
+	assert_line --regexp '^  fork  '
+	run there/bin/p11shim report trace
+	assert_success
+	assert_output --partial p11tool
+	run bash -c '. there/share/bash-completion/completions/p11shim && complete -p p11shim'
+	assert_success
+}
+
+@test "contract J2: installed with LIBDIR elsewhere, and uninstalled without a trace" {
+	install_there PREFIX="$HERE/usr" LIBDIR="$HERE/own/64" LDCONFIG=true
+	run usr/bin/p11shim run "$MADE/specimen"
+	assert_output "$HERE/own/64/libp11shim.so"
+	make -C "$ROOT" --no-print-directory -s B="$BUILD" PREFIX="$HERE/usr" LIBDIR="$HERE/own/64" LDCONFIG=true uninstall
+	run find usr own ! -type d
+	assert_output ''
+}
+
+@test "contract J2: installed for two word sizes, each program gets its own, whoever starts it" {
+	need_compiler gcc -m32
+	gcc -m32 -o small "$ROOT/tests/wrapper/specimen.c"
+	[ "$(uname -m)" = x86_64 ] || skip "not on this machine"
+	lib64=$(/lib64/ld-linux-x86-64.so.2 --list-diagnostics | sed -n 's/^dl_dst_lib="\(.*\)"/\1/p')
+	lib32=$(/lib/ld-linux.so.2 --list-diagnostics | sed -n 's/^dl_dst_lib="\(.*\)"/\1/p')
+	install_there DESTDIR="$HERE/stage" PREFIX=/usr LIBDIR="/usr/$lib64"
+	mv stage/usr there
+	mkdir -p "there/$lib32"
+	gcc -m32 -shared -o "there/$lib32/libp11shim.so" "$ROOT/tests/wrapper/stand-in.c"
+	run there/bin/p11shim run sh -c "'$MADE/specimen' && ./small"
+	assert_success
+	assert_line --index 0 "$HERE/there/$lib64/libp11shim.so"
+	assert_line --index 1 "$HERE/there/$lib32/libp11shim.so"
+	assert_equal "${#lines[@]}" 2
+	run there/bin/p11shim run ./small
+	assert_output "$HERE/there/$lib32/libp11shim.so"
+	# where the dynamic linkers would not find them so, each is named
+	mkdir -p there/lib/i386-linux-gnu
+	mv "there/$lib32/libp11shim.so" there/lib/i386-linux-gnu/
+	run there/bin/p11shim run ./small
+	assert_output "$HERE/there/lib/i386-linux-gnu/libp11shim.so"
+	run there/bin/p11shim run "$MADE/specimen"
+	assert_output "$HERE/there/$lib64/libp11shim.so"
+}
+
+# ---- Completion
+
+@test "completion: commands, options, settings, programs and their arguments" {
+	mkdir files
+	touch files/log 'files/a trace'
+	cat >complete <<-'BASH'
+		. "$1/scripts/p11shim-completion.bash"
+		PATH=$1/scripts:$PATH
+		cd files
+		complete_words() {
+			COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+			_p11shim
+			printf '%s|' "${COMPREPLY[@]}"
+			echo
+		}
+		complete_words p11shim ''
+		complete_words p11shim ch
+		complete_words p11shim run --tr
+		complete_words p11shim run --log s
+		complete_words p11shim run --log = sy
+		complete_words p11shim run --log-level ''
+		complete_words p11shim run --set at
+		complete_words p11shim run --set fork = s
+		complete_words p11shim run --set = fork = s
+		complete_words p11shim run --trace a
+		complete_words p11shim run --set fork = strict --observe -- certuti
+		complete_words p11shim run certutil lo
+		complete_words p11shim report --ht
+		complete_words p11shim help set
+	BASH
+	run bash complete "$TREE"
+	assert_success
+	assert_equal "${lines[0]}" 'run|check|list|config|report|help|--version|--help|'
+	assert_equal "${lines[1]}" 'check|'
+	assert_equal "${lines[2]}" '--trace|--trace-level|'
+	assert_equal "${lines[3]}" 'stderr|syslog|'
+	assert_equal "${lines[4]}" 'syslog|'
+	assert_equal "${lines[5]}" 'life|calls|'
+	assert_equal "${lines[6]}" 'at-exit=|'
+	assert_equal "${lines[7]}" 'strict|'
+	assert_equal "${lines[8]}" 'strict|'
+	assert_equal "${lines[9]}" 'a trace|'
+	assert_equal "${lines[10]}" 'certutil|'
+	assert_equal "${lines[11]}" 'log|'
+	assert_equal "${lines[12]}" '--html|'
+	assert_equal "${lines[13]}" 'settings|'
+}
+
+@test "the scripts are what they say: shellcheck, executable, options as the manual page has them" {
+	run shellcheck -x "$ROOT/scripts/p11shim" "$ROOT/scripts/p11shim-completion.bash" "$ROOT"/scripts/p11shim-*.sh
+	assert_output ''
+	[ -x "$ROOT/scripts/p11shim" ]
+	run p11shim run --help
+	for option in --log --log-level --trace --trace-level --observe --debug --config --set; do
+		assert_line --regexp "^  $option "
+		grep -qF -- "*$option*" "$ROOT/docs/p11shim.1.scd"
+		grep -qF -- " $option" "$ROOT/scripts/p11shim-completion.bash"
+	done
+}
