@@ -1,7 +1,13 @@
 #!/usr/bin/env bats
 # The log: what it says, what it never says, and what happens when it cannot be written.
+# shellcheck disable=SC2030,SC2031 # each test, with its settings, is a shell of its own
 
 load helper
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	[ -e "$BUILD/trace/steps" ] || make -s -C "$ROOT" "B=$BUILD" trace
+}
 
 setup() {
 	need_token
@@ -124,25 +130,85 @@ $2" "$3"' - "$SHIM" "$use" "$BUILD/doors/libdoor-module.so"
 	assert_output 0
 }
 
-@test "syslog: one message an event, and a fork among threads that log hangs nobody" {
-	[ ! -e /dev/log ] || skip "a syslog daemon runs here already"
-	[ "$(id -u)" -eq 0 ] || skip "only root can make /dev/log"
-	/usr/bin/python3 -c '
-import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind("/dev/log")
-print("ready", flush=True)
-s.settimeout(30)
-while True:
-    print(s.recv(2000).decode(), flush=True)' >"$BATS_TEST_TMPDIR/messages" &
-	daemon=$!
-	for _ in $(seq 100); do
-		grep -q ready "$BATS_TEST_TMPDIR/messages" && break
-		sleep 0.1
+# to_syslog [--deaf|--gone|--none] COMMAND: with a /dev/log of its own; its messages are in
+# $BATS_TEST_TMPDIR/messages.
+to_syslog() {
+	local way=()
+
+	case $1 in
+	--*) way=("$1") && shift ;;
+	esac
+	[ "$(id -u)" -eq 0 ] || skip "only root can have a /dev of its own"
+	P11SHIM_LOG=syslog run timeout -k 5 70 "$ROOT/tests/trace/syslog.py" "${way[@]}" "$BATS_TEST_TMPDIR/messages" \
+		env LD_PRELOAD="$SHIM" "$@"
+	[ "$status" -ne 125 ] || skip "no /dev of its own can be had here"
+}
+
+@test "contract I2: syslog gets a message an event: life cycle and findings, every call if wished" {
+	for level in life calls; do
+		P11SHIM_LOG_LEVEL=$level to_syslog "$BUILD/trace/steps" "$BUILD/mock/mock.so" init call 5 finalise finalise exit 3
+		assert_equal "$status" 3
+		assert_line 'call: CKR_OK'
+		run cat "$BATS_TEST_TMPDIR/messages"
+		form='^<14>p11shim\[([0-9]+)\]: 20[0-9-]{8}T[0-9:.]{15}Z pid=([0-9]+) tid=[0-9]+ consumer=[^ ]+ module=[^ ]+ '
+		for line in "${lines[@]}"; do
+			[[ $line =~ $form ]]
+			[ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+		done
+		assert_line --partial ' module=mock.so load /'
+		assert_line --regexp 'consumer=steps module=mock.so C_Initialize CKR_OK( us=|$)'
+		assert_line --partial 'consumer=steps module=mock.so finding double-finalise: '
+		assert_equal "$(grep -c ' C_GetInfo CKR_OK us=[0-9.]*$' "$BATS_TEST_TMPDIR/messages")" \
+			"$([ $level = life ] && echo 0 || echo 5)"
 	done
-	P11SHIM_LOG=syslog run with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
-	kill "$daemon"
-	rm -f /dev/log
+}
+
+@test "contract I2: syslog without a daemon, with one that is gone, or one that does not read: nothing happens" {
+	for way in --none --gone --deaf; do
+		P11SHIM_LOG_LEVEL=calls to_syslog $way "$BUILD/trace/steps" "$BUILD/mock/mock.so" init call 3000 finalise
+		assert_success
+		assert_output "init: CKR_OK
+call: CKR_OK
+finalise: CKR_OK"
+	done
+}
+
+@test "contract I2: syslog from many threads and processes at once: all of it, or what the socket takes" {
+	P11SHIM_LOG_LEVEL=calls to_syslog "$BUILD/trace/steps" "$BUILD/mock/mock.so" init threads 4 50 tree 12 20 finalise
 	assert_success
-	grep -q '^<14>p11shim\[[0-9]*\]: 20.* C_Initialize CKR_OK' "$BATS_TEST_TMPDIR/messages"
+	assert_equal "$(grep -c '^worker' <<<"$output")" 4
+	run grep -cvE '^<14>p11shim\[[0-9]+\]: 20[^ ]*Z pid=[0-9]+ tid=[0-9]+ consumer=[^ ]+ module=' "$BATS_TEST_TMPDIR/messages"
+	assert_output 0
+	grep -q ' fork child of a process' "$BATS_TEST_TMPDIR/messages"
+	[ "$(grep -c ' C_GetInfo CKR_OK us=' "$BATS_TEST_TMPDIR/messages")" -gt 100 ]
+}
+
+@test "contract I2: log-level = calls: every call with its duration, handles, sizes and names of the standard" {
+	echo "text to sign" >"$BATS_TEST_TMPDIR/data"
+	P11SHIM_LOG_LEVEL=calls with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" --login --pin "$TOKEN_PIN" \
+		--token-label "$TOKEN_LABEL" --sign --mechanism SHA256-RSA-PKCS --id 01 \
+		-i "$BATS_TEST_TMPDIR/data" -o /dev/null
+	run cat "$P11SHIM_LOG"
+	for line in \
+		'C_OpenSession CKR_OK us=<t> slotID=<n> flags=CKF_SERIAL_SESSION pApplication=NULL Notify=NULL phSession=<n>' \
+		'C_Login CKR_OK us=<t> hSession=<n> userType=CKU_USER pPin=hidden' \
+		'C_FindObjectsInit CKR_OK us=<t> hSession=<n> pTemplate=\[CKA_CLASS=CKO_PRIVATE_KEY,CKA_ID\[1\]\] ulCount=2' \
+		'C_SignInit CKR_OK us=<t> hSession=<n> pMechanism=CKM_SHA256_RSA_PKCS hKey=<n>' \
+		'C_Finalize CKR_OK us=<t> pReserved=NULL'; do
+		line=${line//<t>/[0-9]+\\.[0-9]{3\}}
+		assert_line --regexp "^20.* consumer=pkcs11-tool module=libsofthsm2.so ${line//<n>/[0-9]+}\$"
+	done
+	assert_line --regexp ' C_Sign(Final)? CKR_OK us=.* pulSignatureLen=256$'
+	# Of the calls that are life cycle too there is one line.
+	assert_equal "$(grep -c 'consumer=pkcs11-tool .* C_Initialize ' "$P11SHIM_LOG")" 1
+}
+
+@test "contract I2: log-level = life, and unless it is said, leaves other calls out" {
+	for P11SHIM_LOG_LEVEL in life ''; do
+		rm -f "$P11SHIM_LOG"
+		[ -n "$P11SHIM_LOG_LEVEL" ] || unset P11SHIM_LOG_LEVEL
+		with_shim "$BUILD/trace/steps" "$BUILD/mock/mock.so" init call 5 finalise
+		run -1 grep -E 'C_GetInfo|us=' "$P11SHIM_LOG"
+		grep -q ' C_Initialize CKR_OK$' "$P11SHIM_LOG"
+	done
 }
