@@ -15,15 +15,15 @@
  *   late-handler   the same, set when the module is initialised
  */
 #include "finding.h"
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define FAULTY ((volatile int *)0x1230)
@@ -122,22 +122,31 @@ static void busy(void)
 	fault();
 }
 
-/* While the first is being told of, if that goes into a file. */
+/*
+ * Standard error is a pipe, which nobody reads: when it is full the first thread
+ * stays in the middle of what is told of it. Then comes the second; whoever sees its
+ * file may read.
+ */
+#define FILLED 4000
+
 static void *fault_second(void *unused)
 {
-	struct stat told;
+	int told = 0;
 
-	do
-		sched_yield();
-	while (fstat(STDERR_FILENO, &told) == 0 && told.st_size == 0);
+	while (ioctl(STDERR_FILENO, FIONREAD, &told) == 0 && told <= FILLED)
+		usleep(200);
+	CHECK(open("second", O_CREAT | O_WRONLY | O_CLOEXEC, 0600) >= 0);
 	fault();
 	return unused;
 }
 
 static void two(void)
 {
+	static char filling[FILLED];
 	pthread_t thread;
 
+	CHECK(fcntl(STDERR_FILENO, F_SETPIPE_SZ, 4096) == 4096);
+	CHECK(write(STDERR_FILENO, memset(filling, '\n', FILLED), FILLED) == FILLED);
 	CHECK(pthread_create(&thread, NULL, fault_second, NULL) == 0);
 	fault();
 }
