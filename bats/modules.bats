@@ -153,7 +153,7 @@ shared=(
 		echo 'fork = sometimes'
 	} >"$BATS_TEST_TMPDIR/mistaken.conf"
 	P11SHIM_CONFIG=$BATS_TEST_TMPDIR/mistaken.conf look_at unheard-of.so
-	grep -qF "mistaken.conf:$(($(wc -l <"$LIST") + 1)): not a value of this key: sometimes" "$P11SHIM_LOG"
+	grep -qF "mistaken.conf:$(($(wc -l <"$LIST") + 1)): not a value of fork (auto, reset, strict, off): sometimes" "$P11SHIM_LOG"
 }
 
 @test "contract H3: the list in the library is the one in config/" {

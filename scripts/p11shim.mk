@@ -15,7 +15,7 @@ PARTS = scripts/p11shim-programs.sh scripts/p11shim-modules.sh
 all: $(INFO)
 
 $(INFO): scripts/p11shim-info.c scripts/p11shim-settings.c scripts/p11shim-info.h $(B)/shim/config.o \
-		$(B)/shim/builtin.o $(HEADERS)
+		$(B)/shim/builtin.o $(B)/shim/text.o $(HEADERS)
 	$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Ishim $(LDFLAGS) -Wl,--wrap=fgets -o $@.new \
 		$(filter %.c %.o,$^) -Wl,-Bstatic -linih -Wl,-Bdynamic -ldl
 	mv -f $@.new $@

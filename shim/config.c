@@ -25,6 +25,7 @@
 
 #include "config.h"
 #include "journal.h"
+#include "text.h"
 
 enum key {
 	MODULES_KEY,
@@ -113,7 +114,26 @@ extern const char p11shim_builtin_modules[], p11shim_builtin_modules_end[];
 
 static void complain(const struct source *source, const char *what, const char *about)
 {
-	journal_note("settings", "%s:%d: %s: %s", source->name, source->line, what, about);
+	if (source->line > 0)
+		journal_note("settings", "%s:%d: %s: %s", source->name, source->line, what, about);
+	else
+		journal_note("settings", "%s: %s: %s", source->name, what, about); /* a variable */
+}
+
+/* ... and what would have been right. */
+static void complain_of_value(const struct source *source, enum key key, const char *value)
+{
+	char what[128];
+	struct text text = text_in(what, sizeof what - 1);
+	text_put(&text, "not a value of ");
+	text_put(&text, keys[key].name);
+	for (int i = 0; i < (int)COUNT(keys[key].values) && keys[key].values[i][0]; i++) {
+		text_put(&text, i == 0 ? " (" : ", ");
+		text_put(&text, keys[key].values[i]);
+	}
+	text_put(&text, ")");
+	*text.at = '\0';
+	complain(source, what, value);
 }
 
 static int value_number(enum key key, const char *value)
@@ -135,7 +155,7 @@ static void drop_setting(struct setting *s)
 static void add(struct source *source, const char *section, enum key key, const char *value)
 {
 	if (keys[key].values[0][0] && value_number(key, value) < 0) {
-		complain(source, "not a value of this key", value);
+		complain_of_value(source, key, value);
 		return;
 	}
 	if (keys[key].global && strcmp(section, "*") != 0) {

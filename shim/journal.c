@@ -292,7 +292,8 @@ void journal_recorded(const struct view *view, unsigned function, const uintptr_
                       const struct moment *began)
 {
 	int error = errno;
-	uint64_t took = clock_at(CLOCK_MONOTONIC) - began->at;
+	uint64_t now = clock_at(CLOCK_MONOTONIC), took = now - began->at;
+	atomic_store_explicit(&last_moment, now, memory_order_relaxed);
 	if (trace_calls)
 		trace_call(view, function, words, rv, began, took);
 	if (log_calls) {

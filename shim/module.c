@@ -383,6 +383,14 @@ static bool read_arguments(struct module_arguments *given, const CK_C_INITIALIZE
 	return callbacks == 0 || callbacks == 4;
 }
 
+#define SHORTEST_TEXT 7 /* shorter than any parameter */
+
+/* Bytes of UTF-8. 32-bit addresses of libraries (0xf7...) and stacks (0xff...) have one that is none. */
+static bool in_text(unsigned char c)
+{
+	return c >= ' ' && c != 127 && c < 0xf5;
+}
+
 /*
  * What pReserved points to, if it is text: softoken, p11-kit-trust and others take
  * parameters there, and the consumer may have freed them by the time that a
@@ -402,10 +410,9 @@ __attribute__((noinline)) static char *copy_text(const void *pReserved)
 	long size = syscall(SYS_process_vm_readv, (long)syscall(SYS_getpid), &to, 1L, from,
 	                    first < sizeof buffer ? 2L : 1L, 0L);
 	size_t length = 0;
-	while (length < (size_t)(size > 0 ? size : 0) && (unsigned char)buffer[length] >= ' ' &&
-	       buffer[length] != 127)
+	while (length < (size_t)(size > 0 ? size : 0) && in_text((unsigned char)buffer[length]))
 		length++;
-	if (size <= 0 || length < sizeof(void *) - 1 || length >= (size_t)size || buffer[length] != '\0')
+	if (size <= 0 || length < SHORTEST_TEXT || length >= (size_t)size || buffer[length] != '\0')
 		return NULL;
 	return strdup(buffer);
 }

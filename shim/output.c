@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -90,77 +91,6 @@ static bool is_marked(int fd)
 	return syscall(SYS_fcntl, fd, F_GETSIG, 0) == MARK;
 }
 
-/*
- * The first line of a file that is empty. Of processes that open it together one
- * writes it: none writes anything else before it has seen that the file is not
- * empty. A lock that nobody gives back is not waited for long.
- */
-static void begin(struct output *output, int fd)
-{
-	const struct timespec pause = {0, 2000000};
-	struct file now;
-	bool empty = identify_descriptor(fd, &now) && now.size == 0;
-	for (int i = 0; i < 25 && empty && S_ISREG(now.mode); i++) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-			break;
-		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
-		empty = identify_descriptor(fd, &now) && now.size == 0;
-	}
-	if (empty && identify_descriptor(fd, &now) && now.size == 0)
-		output->torn = write(fd, output->head, strlen(output->head)) < 0;
-	flock(fd, LOCK_UN);
-}
-
-/*
- * The descriptor. Its number, once there is one, is replaced in place: another
- * thread may be about to write to it. Of threads that open the file for the first
- * time together one wins, and the others close theirs after use.
- */
-static int open_anew(struct output *output, int kept, bool usable)
-{
-	struct file now;
-	int opened =
-	        open(output->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-	if (opened < 0)
-		return usable ? kept : -1;
-	if (output->head)
-		begin(output, opened);
-	if (!identify_descriptor(opened, &now))
-		return opened;
-	adopt(output, &now);
-	syscall(SYS_fcntl, opened, F_SETSIG, MARK);
-	if (usable && syscall(SYS_dup3, opened, kept, O_CLOEXEC) == kept) {
-		close(opened);
-		return kept;
-	}
-	int high = fcntl(opened, F_DUPFD_CLOEXEC, HIGH);
-	if (high >= 0) {
-		close(opened);
-		opened = high;
-	}
-	atomic_compare_exchange_strong(&output->kept, &kept, opened);
-	return opened;
-}
-
-/* What to write to, -1: nothing; size: how big the file is. */
-static int descriptor(struct output *output, uint64_t now, unsigned long long *size)
-{
-	struct file file = {0}, there;
-	int fd = atomic_load(&output->kept);
-	*size = ~0ull;
-	if (fd > 0 && now && now - output->looked < LOOK_EVERY && is_marked(fd))
-		return fd;
-	bool usable = fd > 0 && identify_descriptor(fd, &file) && is_ours(output, &file);
-	*size = file.size;
-	if (!output->path[0])
-		return usable ? fd : -1;
-	output->looked = now;
-	if (usable && identify_path(output->path, &there) && is_ours(output, &there))
-		return fd;
-	*size = ~0ull;
-	return open_anew(output, fd, usable);
-}
-
 static bool write_all(int fd, const char *line, size_t length, size_t *done)
 {
 	*done = 0;
@@ -196,6 +126,100 @@ static bool write_held(int fd, const char *line, size_t length, size_t *done)
 	return good;
 }
 
+/*
+ * The first line of a file that is empty. Of processes that open it together one
+ * writes it: none writes anything else before it has seen that the file is not
+ * empty. A lock that nobody gives back is not waited for long. False: it cannot be
+ * written, so nothing else shall be.
+ */
+static bool begin(struct output *output, int fd)
+{
+	const struct timespec pause = {0, 2000000};
+	struct file now;
+	size_t done;
+	bool empty = identify_descriptor(fd, &now) && now.size == 0, good = true;
+	for (int i = 0; i < 25 && empty && S_ISREG(now.mode); i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+			break;
+		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
+		empty = identify_descriptor(fd, &now) && now.size == 0;
+	}
+	if (empty && identify_descriptor(fd, &now) && now.size == 0)
+		good = write_held(fd, output->head, strlen(output->head), &done) || done > 0;
+	int error = errno;
+	flock(fd, LOCK_UN);
+	errno = error;
+	atomic_fetch_add(&output->openings, 1);
+	return good;
+}
+
+/*
+ * The descriptor. Its number, once there is one, is replaced in place: another
+ * thread may be about to write to it. Of threads that open the file for the first
+ * time together one wins, and the others close theirs after use.
+ */
+static int open_anew(struct output *output, int kept, bool usable)
+{
+	struct file now;
+	int opened =
+	        open(output->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	if (opened < 0)
+		return usable ? kept : -1;
+	if (!identify_descriptor(opened, &now))
+		return opened;
+	adopt(output, &now);
+	syscall(SYS_fcntl, opened, F_SETSIG, MARK);
+	if (usable && syscall(SYS_dup3, opened, kept, O_CLOEXEC) == kept) {
+		close(opened);
+		return kept;
+	}
+	int high = fcntl(opened, F_DUPFD_CLOEXEC, HIGH);
+	if (high >= 0) {
+		close(opened);
+		opened = high;
+	}
+	atomic_compare_exchange_strong(&output->kept, &kept, opened);
+	return opened;
+}
+
+/* The descriptor is the file's, as far as its mark or, that being away, its identity tells. */
+static bool is_usable(struct output *output, int fd, uint64_t now, unsigned long long *size, bool *look)
+{
+	struct file file = {0};
+	*look = !now || now - output->looked >= LOOK_EVERY;
+	if (fd > 0 && !*look && is_marked(fd)) {
+		*size = output->regular ? (unsigned long long)lseek(fd, 0, SEEK_END) : ~0ull;
+		return true;
+	}
+	*look = output->path[0] != '\0';
+	bool usable = fd > 0 && identify_descriptor(fd, &file) && is_ours(output, &file);
+	*size = file.size;
+	return usable;
+}
+
+/* What to write to, -1: nothing; size: how big the file is. */
+static int descriptor(struct output *output, uint64_t now, unsigned long long *size)
+{
+	struct file there;
+	bool look, opened = false;
+	int fd = atomic_load(&output->kept);
+	bool usable = is_usable(output, fd, now, size, &look);
+	if (look) {
+		output->looked = now;
+		if (!usable || !identify_path(output->path, &there) || !is_ours(output, &there)) {
+			*size = 0; /* unknown, but begun if it is empty */
+			fd = open_anew(output, fd, usable);
+			opened = usable = fd >= 0;
+		}
+	}
+	if (usable && output->head && *size == 0 && (output->regular || opened) && !begin(output, fd)) {
+		if (fd != atomic_load(&output->kept))
+			close(fd);
+		return -1;
+	}
+	return usable ? fd : -1;
+}
+
 /* Can nothing be raised? So it is with devices, and with files that are far from their limit. */
 static bool is_quiet(const struct output *output, unsigned long long size, size_t length)
 {
@@ -203,7 +227,8 @@ static bool is_quiet(const struct output *output, unsigned long long size, size_
 	if (!output->may_signal)
 		return true;
 	return output->regular && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
-	       (limit.rlim_cur == RLIM_INFINITY || (size != ~0ull && size + length + 65536 < limit.rlim_cur));
+	       (limit.rlim_cur == RLIM_INFINITY ||
+	        (size != 0 && size != ~0ull && size + length + 65536 < limit.rlim_cur));
 }
 
 /* The terminal may belong to others: without its signal, writing there does not stop us. */
@@ -234,7 +259,7 @@ static void warn(struct output *output, int error)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-bool output_write(struct output *output, const char *line, size_t length, uint64_t now)
+static bool write_line(struct output *output, const char *line, size_t length, uint64_t now)
 {
 	unsigned long long size;
 	size_t done;
@@ -253,6 +278,15 @@ bool output_write(struct output *output, const char *line, size_t length, uint64
 		warn(output, errno);
 	if (fd != atomic_load(&output->kept))
 		close(fd);
+	return good;
+}
+
+bool output_write(struct output *output, const char *line, size_t length, uint64_t now)
+{
+	int cancel;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	bool good = write_line(output, line, length, now);
+	pthread_setcancelstate(cancel, NULL);
 	return good;
 }
 

@@ -19,8 +19,8 @@
  * If a line is lost, the first time a person is told, on stderr, if that is a
  * terminal: anything else it may be is the program's own.
  *
- * Nothing here allocates or takes a lock. errno is not kept. Nothing here lets a
- * thread be cancelled that has cancellation disabled.
+ * Nothing here allocates or takes a lock, nor lets a thread be cancelled. errno is
+ * not kept.
  */
 #ifndef P11SHIM_OUTPUT_H
 #define P11SHIM_OUTPUT_H
@@ -33,7 +33,8 @@ struct output {
 	const char *head;  /* what an empty file begins with; NULL: nothing */
 	_Atomic(int) kept; /* the descriptor; 0: none yet */
 	_Atomic(unsigned long long) device, inode;
-	_Atomic(uint64_t) looked; /* when the path was last looked at */
+	_Atomic(uint64_t) looked;   /* when the path was last looked at */
+	_Atomic(unsigned) openings; /* how often a file was opened, or found emptied */
 	_Atomic(bool) regular, may_signal, torn, warned;
 };
 

@@ -279,13 +279,13 @@ void stack_print_address(struct text *text, uintptr_t address)
 	print_frame(text, map ? path_of(map) : NULL, map ? address - map->l_addr : address, false);
 }
 
-void stack_untold(stack_id stack, int process, void (*tell)(const struct stack_object *object))
+void stack_untold(stack_id stack, uint64_t mark, void (*tell)(const struct stack_object *object))
 {
 	const struct record *r = record_of(stack);
 	for (uint32_t i = 0; r && i < r->frames; i++) {
 		unsigned object = r->frame[i] >> 48;
 		struct stack_object *o = object < OBJECTS ? &objects[object]->object : NULL;
-		if (o && atomic_exchange(&o->told, process) != process)
+		if (o && atomic_exchange(&o->told, mark) != mark)
 			tell(o);
 	}
 }

@@ -48,11 +48,11 @@ struct stack_object {
 	const char *path;
 	unsigned char build_id[20];
 	unsigned build_id_size;
-	_Atomic(int) told; /* for the trace: the process that has written of it last */
+	_Atomic(uint64_t) told; /* for the trace: by whom, and where to, it was last told of */
 };
 
-/* Calls `tell` for each object of the stack of which this process has not yet told. */
-void stack_untold(stack_id stack, int process, void (*tell)(const struct stack_object *object));
+/* Calls `tell` for each object of the stack that is not marked so yet. */
+void stack_untold(stack_id stack, uint64_t mark, void (*tell)(const struct stack_object *object));
 
 /* The program's own file. */
 const char *stack_program(void);

@@ -2,7 +2,7 @@
  * trace.c: see trace.h.
  */
 #include <fcntl.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -25,7 +25,11 @@ _Atomic(bool) trace_open;
 
 static char path[4096];
 static struct output output = {.path = path, .path_size = sizeof path, .head = "[\n"};
-static _Atomic(int) introduced; /* the process that has written its own name last */
+/*
+ * The process that has written its own name last, and in which file: one that was
+ * rotated away has the names of before.
+ */
+static _Atomic(uint64_t) introduced;
 static bool every_call;
 
 bool trace_start(const char *where, bool calls_too)
@@ -135,11 +139,19 @@ static void introduce_process(int pid, int tid, uint64_t at)
 	finish(&line, "}},\n");
 }
 
+static uint64_t mark_of(int pid)
+{
+	return (uint64_t)atomic_load_explicit(&output.openings, memory_order_relaxed) << 32 | (unsigned)pid;
+}
+
 static void introduce(int pid, int tid, uint64_t at)
 {
-	if (UNLIKELY(atomic_load_explicit(&introduced, memory_order_relaxed) != pid) &&
-	    atomic_exchange(&introduced, pid) != pid)
+	uint64_t mark = mark_of(pid);
+	if (UNLIKELY(atomic_load_explicit(&introduced, memory_order_relaxed) != mark) &&
+	    atomic_exchange(&introduced, mark) != mark) {
 		introduce_process(pid, tid, at);
+		atomic_store(&introduced, mark_of(pid)); /* that may have opened the file */
+	}
 }
 
 void trace_thread(int pid, int tid, uint64_t at, bool first)
@@ -186,6 +198,7 @@ void trace_call(const struct view *view, unsigned function, const uintptr_t *wor
 {
 	char buffer[CALL_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
+	introduce(began->pid, began->tid, began->at);
 	put_name(&line, "{\"ph\":\"X\",\"cat\":\"call\",\"name\":", calls[function].name, true);
 	put_when(&line, began->pid, began->tid, began->at);
 	text_put(&line.text, ",\"dur\":");
@@ -206,7 +219,8 @@ void trace_event(const char *consumer, const char *module, const char *event, co
 {
 	char buffer[EVENT_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
-	stack_untold(moment->stack, moment->pid, introduce_object);
+	introduce(moment->pid, moment->tid, moment->at);
+	stack_untold(moment->stack, mark_of(moment->pid), introduce_object);
 	begin(&line, "{\"ph\":\"i\",\"s\":\"t\",\"cat\":\"life\",\"name\":", event, moment->pid, moment->tid,
 	      moment->at);
 	text_put(&line.text, ",\"args\":");
@@ -262,10 +276,13 @@ void trace_module(const struct module *module, bool begins)
 static uint64_t began(void)
 {
 	char buffer[1024];
+	int cancel;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, buffer, sizeof buffer - 1);
 	if (fd >= 0)
 		close(fd);
+	pthread_setcancelstate(cancel, NULL);
 	if (n <= 0)
 		return 0;
 	buffer[n] = '\0';
@@ -352,7 +369,7 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 	if (buffer == MAP_FAILED)
 		return;
 	for (unsigned i = 0; i < count; i++)
-		stack_untold(accounts[i].moment.stack, now.pid, introduce_object);
+		stack_untold(accounts[i].moment.stack, mark_of(now.pid), introduce_object);
 	struct line line = line_in(buffer, FINDING_LINE);
 	begin(&line, "{\"ph\":\"i\",\"s\":\"g\",\"cat\":\"finding\",\"cname\":\"terrible\",\"name\":", kind,
 	      now.pid, now.tid, now.at);

@@ -123,7 +123,7 @@ static int mistakes(void)
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
 	struct settings s = config_of_module("/lib.so");
 	CHILD_CHECK(s.already_report && s.serialize == SERIALIZE_YES && s.fork == FORK_AUTO);
-	CHILD_CHECK(log_has("p11shim.conf:2: not a value of this key: sometimes"));
+	CHILD_CHECK(log_has("p11shim.conf:2: not a value of fork (auto, reset, strict, off): sometimes"));
 	CHILD_CHECK(log_has("p11shim.conf:3: no such key: spoon"));
 	CHILD_CHECK(log_has("p11shim.conf:5: neither [section] nor key = value"));
 	CHILD_CHECK(log_has("p11shim.conf:6: line too long"));
