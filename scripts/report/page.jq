@@ -3,7 +3,7 @@
 #
 #   report    what report.jq made, whole
 #   timeline  {strings, frames, stacks [[FRAME]], threads [{TID: NAME}], parameters,
-#             calls_in_all, calls, life, spans, forks}; the lists as draw.jq made
+#             calls_in_all, life_in_all, calls, life, spans, forks}; the lists as draw.jq made
 #             them, but with times counted from the beginning
 #
 # Input: what collect.jq made; $report, $drawn, $symbols.
@@ -25,6 +25,7 @@ include "trace";
       parameters: [drawn("parameters") | .[1]],
       threads: [$trace.processes[].threads],
       calls_in_all: ([$trace.calls[].calls] | add),
+      life_in_all: $trace.life,
       calls: [drawn("call") | .[0] as $p | .[2] |= from_begin($p)],
       life: [drawn("life") | .[0] as $p | .[2] |= from_begin($p)],
       spans: [drawn("span") | .[0] as $p | .[2] |= from_begin($p)],

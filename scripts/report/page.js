@@ -701,7 +701,7 @@ function draw(surface, { rows }, at, top, bottom, marks) {
 		}
 		if (marks.printed)
 			for (const item of visible)
-				for (const event of item.row.events)
+				for (const event of eventsOf(item, marks.unfolded))
 					if (event.kind !== "life") {
 						const [x, y, r] = [X(event.ts), item.y - top + item.height / 2, 7.5];
 						surface.path([[x - r, y], [x, y - r], [x + r, y], [x, y + r]], event.kind === "crash" ? theme.ink : theme.crash, 1, true);
@@ -804,6 +804,7 @@ function measure() {
 	width = byId("frame").clientWidth;
 	labels = Math.round(Math.min(Math.max(width * 0.19, 104), 250));
 	places = layout(false);
+	byId("fold").textContent = bands.some((band) => !band.folded) ? "Fold all" : "Unfold all";
 	byId("spacer").style.height = `${places.height}px`;
 	width = scroller.clientWidth;
 	viewport = Math.min(places.height, scroller.clientHeight || places.height);
@@ -845,14 +846,17 @@ function redraw() {
 /* The row of an event that is visible now: its own, or its process's if that is folded. */
 const placeOf = (event) => places.rows.find((item) => item.row === event.row) || places.rows.find((item) => item.row === event.band);
 
+/* What happened in a row; in the row of a folded process, all that happened in it. */
+const eventsOf = (item, unfolded) => item.kind === "process" && item.band.folded && !unfolded
+	? events.filter((event) => event.band === item.band) : item.row.events;
+
 function placeMarkers(top) {
 	const nodes = [];
 	const rights = new Map();
 	for (const item of places.rows) {
 		if (item.y + item.height < top || item.y > top + viewport)
 			continue;
-		const own = item.kind === "process" && item.band.folded ? events.filter((event) => event.band === item.band) : item.row.events;
-		for (const event of own) {
+		for (const event of eventsOf(item, false)) {
 			if (event.kind === "life" || event.ts < view.from || event.ts > view.to)
 				continue;
 			const x = xOf(event.ts), y = item.y + item.height / 2 - top;
@@ -1237,7 +1241,6 @@ function fold(band) {
 }
 
 function refold() {
-	byId("fold").textContent = bands.some((band) => !band.folded) ? "Fold all" : "Unfold all";
 	measure();
 	queue();
 }
@@ -1256,8 +1259,12 @@ function legend() {
 		failed ? entry("var(--crash)", "failed call") : "",
 		entry("var(--ink)", "life cycle", "tick"),
 		report.findings.length ? entry("", "finding", "diamond") : "");
+	const thinned = [];
 	if (timeline.calls.length < timeline.calls_in_all && !lifeOnly)
-		byId("thinned").textContent = `Of ${count(timeline.calls_in_all)} calls the ${count(timeline.calls.length)} drawn are those that took longest, and every so manieth of the others; the tables count all.`;
+		thinned.push(`Of ${count(timeline.calls_in_all)} calls the ${count(timeline.calls.length)} drawn are those that took longest, and every so manieth of the others; the tables count all.`);
+	if (timeline.life.length < timeline.life_in_all)
+		thinned.push(`Of ${count(timeline.life_in_all)} life-cycle events ${count(timeline.life.length)} are drawn: fewer of sessions.`);
+	byId("thinned").textContent = thinned.join(" ");
 }
 
 /* ---- Printed: all of the timeline as wide as the page, and every finding open */
@@ -1270,7 +1277,9 @@ function beforePrint() {
 		consumers: ["#3b73d1", "#d07a13", "#2a9461", "#8a5ac9", "#c9508f", "#1792a3", "#8c6a45", "#7c8a12"] };
 	const kept = theme;
 	theme = { ...theme, ...light };
-	const w = 1040, all = layout(true), head = 24;
+	/* of a crowd only what is unfolded on the screen */
+	const unfolded = layout(true).rows.length <= 400;
+	const w = 1040, all = layout(unfolded), head = 24;
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	svg.setAttribute("viewBox", `0 0 ${w} ${all.height + head}`);
 	const surface = svgSurface(svg);
@@ -1278,7 +1287,7 @@ function beforePrint() {
 	const group = document.createElementNS("http://www.w3.org/2000/svg", "g");
 	group.setAttribute("transform", `translate(0 ${head})`);
 	svg.append(group);
-	draw(svgSurface(group), all, { ...whole, width: w, labels: 210, ticks }, 0, all.height, { printed: true, unfolded: true });
+	draw(svgSurface(group), all, { ...whole, width: w, labels: 210, ticks }, 0, all.height, { printed: true, unfolded });
 	byId("print-timeline").replaceChildren(svg);
 	theme = kept;
 	opened = [...document.querySelectorAll("details:not([open])")];
