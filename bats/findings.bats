@@ -162,6 +162,16 @@ told_once() {
 	done
 }
 
+# 256 of 300 is what there is room for.
+@test "contract I4: the same in more places than there is room to remember: the rest is counted" {
+	see "$FINDINGS/double-finalise" "$SOFTHSM2_MODULE" places
+	assert_success
+	run jq -c '[(map(select(.args.more == null)) | length), (map(select(.args.more == 2)) | length), length]' <<<"$FOUND"
+	assert_output '[256,256,512]'
+	run jq -rRn 'inputs | select(. != "[") | rtrimstr(",") | fromjson | select(.cat == "life" and .name == "findings").args.detail' "$TRACE"
+	assert_output --regexp '^132 '
+}
+
 @test "contract I4: NSS and GnuTLS, only observed: NSS finalises what p11-kit has finalised" {
 	observe
 	see "$PROGRAMS/nss-gnutls" --first gnutls --leaves gnutls --reload
@@ -831,6 +841,12 @@ told() {
 	dies fault late-handler
 	assert_line 'own handler: signal 11, code 1, address 0x1230'
 	assert_equal "$(cat errors)" ''
+}
+
+@test "contract I5: what the program's own handler would have restarted is restarted" {
+	dies read harmless
+	assert_output --partial 'read: ok'
+	grep -q '^==p11shim== SIGTRAP' errors
 }
 
 # killed [HANDLER]: by a signal from outside.

@@ -13,6 +13,9 @@
  *   handler        one that the program has set before it loads the module: says what
  *                  it was told, and exits with 7
  *   late-handler   the same, set when the module is initialised
+ *   harmless       one of before for a breakpoint's signal, which comes back, and has
+ *                  the system call restarted that was interrupted; HOW is "read": says
+ *                  what became of a read() then
  */
 #include "finding.h"
 #include <fcntl.h>
@@ -20,6 +23,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -52,6 +56,21 @@ static void set_own_handlers(void)
 
 	for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
 		CHECK(sigaction(fatal[i], &action, NULL) == 0);
+}
+
+static atomic_int came_back;
+
+static void harmless_handler(int number)
+{
+	(void)number;
+	atomic_fetch_add(&came_back, 1);
+}
+
+static void set_harmless_handler(void)
+{
+	struct sigaction action = {.sa_handler = harmless_handler, .sa_flags = SA_RESTART};
+
+	CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
 }
 
 /* ---- ways to die */
@@ -101,6 +120,44 @@ static void wait_for_it(void)
 	fflush(stdout);
 	for (;;)
 		pause();
+}
+
+/* Does the first thread sleep? */
+static int is_asleep(void)
+{
+	FILE *file = fopen("/proc/self/stat", "r");
+	char state = 0;
+
+	CHECK(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+	fclose(file);
+	return state == 'S';
+}
+
+static int end[2];
+static atomic_int reads;
+
+static void *interrupt(void *first)
+{
+	while (!atomic_load(&reads) || !is_asleep())
+		usleep(200);
+	CHECK(pthread_kill(*(pthread_t *)first, SIGTRAP) == 0);
+	while (!atomic_load(&came_back))
+		usleep(200);
+	CHECK(write(end[1], "x", 1) == 1);
+	return NULL;
+}
+
+static void read_interrupted(void)
+{
+	pthread_t thread, self = pthread_self();
+	char byte;
+	ssize_t size;
+
+	CHECK(pipe(end) == 0 && pthread_create(&thread, NULL, interrupt, &self) == 0);
+	atomic_store(&reads, 1);
+	size = read(end[0], &byte, 1);
+	printf("read: %s\n", size < 0 ? strerror(errno) : "ok");
+	CHECK(pthread_join(thread, NULL) == 0);
 }
 
 static void *be_busy(void *unused)
@@ -191,15 +248,17 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*die)(void);
-	} way[] = {{"fault", fault},         {"illegal", illegal},  {"breakpoint", breakpoint},
-	           {"forbidden", forbidden}, {"abort", abort},      {"raise", raise_it},
-	           {"wait", wait_for_it},    {"busy", busy},        {"two", two},
-	           {"small", small},         {"overflow", overflow}};
+	} way[] = {{"fault", fault},           {"illegal", illegal}, {"breakpoint", breakpoint},
+	           {"forbidden", forbidden},   {"abort", abort},     {"raise", raise_it},
+	           {"wait", wait_for_it},      {"busy", busy},       {"two", two},
+	           {"read", read_interrupted}, {"small", small},     {"overflow", overflow}};
 	const char *handler = argc > 3 ? argv[3] : "";
 
 	alarm(30);
 	if (strcmp(handler, "handler") == 0)
 		set_own_handlers();
+	if (strcmp(handler, "harmless") == 0)
+		set_harmless_handler();
 	module = load_module(argv[1]);
 	list = list_of(module);
 	MUST(list->C_Initialize(NULL));
