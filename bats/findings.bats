@@ -57,12 +57,13 @@ only() {
 
 # resolve FRAME: its function, and the text of the line that it is in.
 resolve() {
-	local lines file number source
+	local lines file number source tool=eu-addr2line
 
-	mapfile -t lines < <(eu-addr2line -f -e "${1%+*}" "${1##*+}")
+	command -v $tool >/dev/null || tool=addr2line
+	mapfile -t lines < <($tool -f -e "${1%+*}" "${1##*+}")
 	IFS=: read -r file number _ <<<"${lines[1]}"
 	mapfile -t source <"$file"
-	echo "${lines[0]}: ${source[number - 1]}"
+	echo "${lines[0]}: ${source[${number%% *} - 1]}"
 }
 
 # account FINDING STACK WHAT FUNCTION TEXT: the stack (both count from 0) is that of WHAT,
