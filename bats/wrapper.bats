@@ -117,6 +117,24 @@ list_tokens() {
 	assert_output "$library"
 }
 
+@test "contract J1: nothing but the program's way there is done with its LD_PRELOAD" {
+	gcc -shared -fPIC -o own.so -x c - <<-'C'
+		#define _GNU_SOURCE
+		#include <errno.h>
+		#include <stdio.h>
+		#include <stdlib.h>
+		__attribute__((constructor)) static void count(void)
+		{
+			FILE *file = fopen(getenv("COUNT"), "a");
+			fprintf(file, "%s\n", program_invocation_short_name);
+			fclose(file);
+		}
+	C
+	COUNT=$HERE/count LD_PRELOAD=$HERE/own.so "$P11SHIM" run --set fork=auto ls >/dev/null
+	run cat count
+	assert_output $'sh\nenv\nls'
+}
+
 @test "contract J1: run inside run adds nothing; another copy of the library gives way" {
 	run p11shim run "$P11SHIM" run "$P11SHIM" run printenv LD_PRELOAD
 	assert_output "$TREE/build/libp11shim.so"
@@ -309,7 +327,7 @@ list_tokens() {
 		run_split p11shim $wrong
 		assert_equal "$wrong: $status" "$wrong: 2"
 		assert_equal "$output" ''
-		[[ $stderr == *p11shim* ]]
+		[[ $stderr == 'p11shim: '* || $stderr == 'Usage: p11shim run'* ]]
 	done
 	for command in run check list config report; do
 		run_split p11shim $command --help
@@ -493,8 +511,15 @@ list_tokens() {
 	asan=$(ldd ./sanitized | sed -n 's/.*libasan.* => \(.*\) (.*/\1/p')
 	LD_PRELOAD=$asan run timeout 60 "$P11SHIM" run ./sanitized
 	assert_success
-	LD_PRELOAD=$asan run timeout 60 "$P11SHIM" run sh -c 'echo $LD_PRELOAD'
-	assert_output "$asan:$TREE/build/libp11shim.so"
+	gcc -fsanitize=address -o tell -x c - <<-'C'
+		#include <stdio.h>
+		#include <stdlib.h>
+		int main(void) { return puts(getenv("LD_PRELOAD")) < 0; }
+	C
+	for there in '' "$asan"; do
+		LD_PRELOAD=$there run timeout 60 "$P11SHIM" run ./tell
+		assert_output "$asan:$TREE/build/libp11shim.so"
+	done
 }
 
 @test "contract J1: check looks through scripts: sh, env python3, options, two levels" {
@@ -503,7 +528,7 @@ list_tokens() {
 	ln -s "$(command -v /usr/bin/python3 || command -v python3)" bin/python3
 	printf '#!/bin/sh -e\necho done\n' >shell
 	printf '#!/usr/bin/env python3\nprint("done")\n' >python
-	printf '#!/usr/bin/env -S LANG=C python3 -u\nprint("done")\n' >options
+	printf '#!/usr/bin/env -S -u HOME LANG=C python3 -u\nprint("done")\n' >options
 	printf '#!%s/shell\n' "$HERE" >two
 	printf '#! %s/static 3\n' "$HERE" >static-script
 	printf '#!%s/static-script\n' "$HERE" >static-two
@@ -661,38 +686,44 @@ list_tokens() {
 	assert_output ''
 }
 
-@test "contract H3: config and list show settings as p11shim-info tells them" {
-	# in its place one that says what it was asked
-	cat >"$TREE/build/info.c" <<-'C'
-		#include <stdio.h>
-		#include <string.h>
-		int main(int n, char **argument)
-		{
-			if (strcmp(argument[1], "--config") != 0)
-				return puts("error\tnot asked"), 1;
-			printf("fork\tauto\tbuilt-in p11shim.conf:43\n");
-			printf("at-exit\tretire\t%s:7\n", n > 2 ? argument[2] : "general");
-			return 0;
-		}
-	C
-	mv "$TREE/build/p11shim-info" info.real
-	gcc -o "$TREE/build/p11shim-info" "$TREE/build/info.c"
+@test "contract H3: config and list show settings as the library has them, and where they come from" {
+	mkdir -p "$HOME/.config/p11shim"
+	printf '[*]\nlogout = held\n\n[libsofthsm2.so]\nat-exit = retire\n' >"$HOME/.config/p11shim/p11shim.conf"
 	use_module "$SOFTHSM2_MODULE"
-	run p11shim config
-	general=$output
-	run p11shim config libsofthsm2.so
-	by_name=$output
+	from=$HOME/.config/p11shim/p11shim.conf
+	P11SHIM_FORK=strict run p11shim config
+	assert_success
+	assert_line --regexp '^fork  *= strict  *P11SHIM_FORK$'
+	assert_line --regexp "^logout  *= held  *$from:2\$"
+	assert_line --regexp '^at-exit  *= auto  *built-in p11shim.conf:[0-9]+$'
 	run p11shim config "$SOFTHSM2_MODULE"
-	by_path=$output
+	assert_line --regexp "^at-exit  *= retire  *$from:5\$"
+	assert_line --regexp '^wait  *= forward  *built-in modules.conf:[0-9]+$'
+	expected=$output
+	run p11shim config libsofthsm2.so
+	assert_output "$expected"
+	run_split p11shim config no-such.so
+	assert_success
+	[[ $stderr == *'not there'* ]]
+	assert_line --regexp '^at-exit  *= auto'
 	run p11shim list
-	listed=$output
-	mv info.real "$TREE/build/p11shim-info"
-	[[ $general == *'fork         = auto         built-in p11shim.conf:43'* ]]
-	[[ $general == *'at-exit      = retire       general:7'* ]]
-	[[ $by_name == *"/libsofthsm2.so:7"* ]]
-	[[ $by_path == *"$SOFTHSM2_MODULE:7"* ]]
-	[[ $listed == *"  setting   at-exit = retire ($(realpath "$SOFTHSM2_MODULE"):7)"* ]]
-	[[ $listed != *'setting   fork'* ]]
+	softhsm=$(sed -n '/^libsofthsm2.so: /,/^[^ ]/p' <<<"$output")
+	[[ $softhsm == *"  setting   at-exit = retire ($from:5)"* ]]
+	[[ $softhsm == *'  setting   wait = forward (built-in modules.conf:'* ]]
+	[[ $softhsm == *"  setting   logout = held ($from:2)"* ]]
+	[[ $softhsm != *'setting   fork'* && $softhsm != *'setting   product'* ]]
+}
+
+@test "contract H3: run: a wrong value is told with 2, a mistake in a file is told and ignored" {
+	run_split p11shim run --set fork=strikt "$MADE/specimen"
+	assert_failure 2
+	assert_equal "$output" ''
+	[[ $stderr == *'--set: '*'strikt'* ]]
+	printf '[*]\nfork = strict\nfork = strikt\nmood = good\n' >settings
+	run_split p11shim run --config settings "$MADE/specimen"
+	assert_success
+	assert_equal "$output" "$TREE/build/libp11shim.so"
+	[[ $stderr == *"$HERE/settings:3: "*strikt*"$HERE/settings:4: "*mood* ]]
 }
 
 # ---- Where it works
