@@ -693,7 +693,7 @@ clean_tools() {
 	assert_output sessions-leaked
 }
 
-# It says of itself that it must not finalise at exit, and so never does.
+# (pkcs11-spy sees no C_Finalize either.)
 @test "contract I4: OpenSSL's engine: only the C_Finalize that it never makes" {
 	export PKCS11_MODULE_PATH=$SOFTHSM2_MODULE
 	echo data >data
