@@ -243,9 +243,13 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 
 void crash_start(void)
 {
-	struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction action = {.sa_sigaction = on_fatal};
 	sigfillset(&action.sa_mask);
-	for (unsigned i = 0; i < COUNT(fatal); i++)
-		if (sigaction(fatal[i].number, NULL, &before[i]) == 0 && before[i].sa_handler != SIG_IGN)
-			sigaction(fatal[i].number, &action, NULL);
+	for (unsigned i = 0; i < COUNT(fatal); i++) {
+		if (sigaction(fatal[i].number, NULL, &before[i]) != 0 || before[i].sa_handler == SIG_IGN)
+			continue;
+		/* whether a system call goes on afterwards is decided by ours, for the one of before too */
+		action.sa_flags = SA_SIGINFO | SA_ONSTACK | (before[i].sa_flags & SA_RESTART);
+		sigaction(fatal[i].number, &action, NULL);
+	}
 }

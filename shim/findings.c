@@ -93,6 +93,7 @@ static struct {
 	int pid; /* what a parent has told of counts for itself */
 	unsigned more;
 } told[KEPT];
+static unsigned untold; /* for which there was no room in there */
 
 static struct lock *lock(void)
 {
@@ -124,30 +125,31 @@ static void add_deed(struct story *story, const char *what, struct deed deed)
 	add(story, what, deed.view ? deed.view->name : "", deed.moment);
 }
 
-/* Is it the first time? Counts the others. Full: it is. */
+/* Is it the first time? Counts the others. */
 static bool is_new(const struct view *view, enum finding kind, unsigned function, stack_id stack,
                    const char *format)
 {
-	bool new = true;
+	bool new = false;
 	int pid = process_number();
+	unsigned i = 0;
 	lock_take(lock());
-	for (unsigned i = 0; i < KEPT; i++) {
-		if (!told[i].view || told[i].pid != pid) {
-			told[i].pid = pid;
-			told[i].view = view;
-			told[i].kind = kind;
-			told[i].function = function;
-			told[i].stack = stack;
-			told[i].format = format;
-			told[i].more = 0;
-			break;
-		}
-		if (told[i].view == view && told[i].kind == kind && told[i].function == function &&
-		    told[i].stack == stack && told[i].format == format) {
-			told[i].more++;
-			new = false;
-			break;
-		}
+	while (i < KEPT && told[i].view && told[i].pid == pid &&
+	       !(told[i].view == view && told[i].kind == kind && told[i].function == function &&
+	         told[i].stack == stack && told[i].format == format))
+		i++;
+	if (i == KEPT) {
+		untold++;
+	} else if (told[i].view && told[i].pid == pid) {
+		told[i].more++;
+	} else {
+		told[i].view = view;
+		told[i].kind = kind;
+		told[i].function = function;
+		told[i].stack = stack;
+		told[i].format = format;
+		told[i].pid = pid;
+		told[i].more = 0;
+		new = true;
 	}
 	lock_give(lock());
 	return new;
@@ -824,4 +826,6 @@ void findings_at_exit(void)
 			journal_finding(told[i].view, finding_name[told[i].kind],
 			                told[i].function < CALLS ? calls[told[i].function].name : "-",
 			                "the same as before", NULL, 0, told[i].more);
+	if (untold)
+		journal_note("findings", "%u more than there was room to tell of", untold);
 }

@@ -84,16 +84,21 @@ void journal_print_time(struct text *text)
 /*
  * A thread's number costs a system call, so it is kept by the thread, together
  * with that of the process: a forked child's one thread has another. Where both do
- * not fit, or there is no key to be had, it is asked for each time.
+ * not fit one pointer there are two. Without a key to be had it is asked for each time.
  */
-static pthread_key_t key;
+static pthread_key_t key, process_key; /* the second where a pointer does not hold both */
 static bool has_key;
 static _Atomic(uint64_t) last_moment; /* inherited by a child: nothing of its own is before */
 static _Atomic(int) last_process;
 
 static uint64_t kept_thread(void)
 {
-	return has_key ? (uint64_t)(uintptr_t)pthread_getspecific(key) : 0;
+	if (!has_key)
+		return 0;
+	uint64_t mine = (uintptr_t)pthread_getspecific(key);
+	if (sizeof(void *) < sizeof mine)
+		mine |= (uint64_t)(uintptr_t)pthread_getspecific(process_key) << 32;
+	return mine;
 }
 
 static int thread_of(int pid, uint64_t at)
@@ -104,6 +109,8 @@ static int thread_of(int pid, uint64_t at)
 	int tid = (int)syscall(SYS_gettid);
 	if (has_key)
 		pthread_setspecific(key, (void *)(uintptr_t)((uint64_t)pid << 32 | (unsigned)tid));
+	if (has_key && sizeof(void *) < sizeof mine)
+		pthread_setspecific(process_key, (void *)(uintptr_t)pid);
 	if (atomic_load(&trace_open))
 		trace_thread(pid, tid, at, has_key);
 	return tid;
@@ -396,7 +403,8 @@ void journal_start(const struct journal_settings *settings)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	describe_start();
 	stack_start(); /* REENTRANT: no lock held */
-	has_key = sizeof(void *) == 8 && pthread_key_create(&key, NULL) == 0;
+	has_key = pthread_key_create(&key, NULL) == 0 &&
+	          (sizeof(void *) == 8 || pthread_key_create(&process_key, NULL) == 0);
 	atomic_store(&last_process, process_number());
 	keep_lines = settings->on_crash;
 	if (settings->log)
