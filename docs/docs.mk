@@ -5,7 +5,7 @@ MANDIR ?= $(PREFIX)/share/man
 
 MAN_PAGES = $(patsubst docs/%.scd,$(B)/docs/%,$(sort $(wildcard docs/*.scd)))
 
-$(B)/docs/%: docs/%.scd Makefile | $(B)/docs
+$(B)/docs/%: docs/%.scd docs/docs.mk Makefile | $(B)/docs
 	sed 's/@VERSION@/$(VERSION)/' $< | scdoc >$@.new
 	mv -f $@.new $@
 $(B)/docs:
