@@ -491,11 +491,16 @@ http://www.w3.org/2000/svg'
 	assert_output --partial SIGSEGV
 	assert_output --partial 'thread 4735: libplugin.so in C_Sign of libsofthsm2.so, for 1.23 ms'
 	# by keys to a tick; away from it; back by a click into the ring's middle
-	browser_click '#zoom-in'
+	browser_click '#fit'
+	browser_keys $'\uE00C'
 	js 'document.getElementById("scroller").focus()' >/dev/null
-	browser_keys 'pppp'
+	for _ in $(seq 12); do
+		browser_keys n
+		chosen=$(js 'return document.querySelector("#details h3").textContent')
+		[ "$chosen" != C_Login ] || break
+	done
+	assert_equal "$chosen" C_Login
 	eventually false 'return document.getElementById("ring").hidden'
-	chosen=$(js 'return document.querySelector("#details h3").textContent')
 	read -r x y < <(middle_of '#ring')
 	browser_keys $'\uE00C'
 	eventually true 'return document.getElementById("ring").hidden'
@@ -509,18 +514,18 @@ http://www.w3.org/2000/svg'
 	scroll_to timeline
 	for _ in 1 2 3 4 5 6; do browser_click '#zoom-in'; done
 	read -r left top width height < <(js 'const b = document.getElementById("stage").getBoundingClientRect(); return [b.x, b.y, b.width, b.height].map(Math.round).join(" ")')
+	tip='return document.getElementById("tooltip").innerText'
+	# down the names of the rows to a thread's, then along it to a call
+	for y in $(seq $((top + 8)) 9 $((top + height))); do
+		point $((left + 20)) "$y"
+		[[ $(js "$tip") != pool-1* ]] || break
+	done
 	found=''
-	# along the row of a thread: some call is there
-	for y in $(seq $((top + 125)) 8 $((top + height - 10))); do
-		for x in $(seq $((left + width * 3 / 10)) 60 $((left + width - 20))); do
-			point "$x" "$y"
-			if [ "$(js 'return document.getElementById("tooltip").innerText')" != "${tip:-}" ]; then
-				tip=$(js 'return document.getElementById("tooltip").innerText')
-				case $tip in
-				C_Sign*CKR_OK*ulDataLen*) found=yes && break 2 ;;
-				esac
-			fi
-		done
+	for x in $(seq $((left + width / 4)) 5 $((left + width - 20))); do
+		point "$x" "$y"
+		case $(js "$tip") in
+		C_Sign*CKR_OK*ulDataLen*) found=yes && break ;;
+		esac
 	done
 	[ -n "$found" ]
 	assert_equal "$(js 'return document.getElementById("tooltip").hidden')" false
