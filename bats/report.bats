@@ -649,8 +649,12 @@ http://www.w3.org/2000/svg'
 	browser POST /goog/cdp/execute '{"cmd": "Emulation.setEmulatedMedia", "params": {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}}' >/dev/null
 	run js 'const style = (id) => getComputedStyle(document.querySelector(id));
 		return [style("body").backgroundColor, style("nav").display, style("#scroller").display, style("#print-timeline").display].join("; ")'
+	# nothing is cut off at the width of a page of A4 (186 mm of it, 96 pixels an inch)
+	browser_size 703 900
+	cut=$(js 'return [...document.querySelectorAll("td, th, .stack, .finding")].filter((node) => node.getBoundingClientRect().right > innerWidth + 1).length')
 	browser POST /goog/cdp/execute '{"cmd": "Emulation.setEmulatedMedia", "params": {"media": ""}}' >/dev/null
 	assert_output 'rgb(255, 255, 255); none; none; block'
+	assert_equal "$cut" 0
 }
 
 @test "contract I6: names that are markup or worse stay text" {
