@@ -140,7 +140,7 @@ static void put_flights(void)
 		text_put(&text, ", for ");
 		text_microseconds(&text, clock_at(CLOCK_MONOTONIC) - f.began);
 		text_put(&text, " us, called from ");
-		stack_print_address(&text, (uintptr_t)f.caller - 1);
+		stack_print_address(&text, (uintptr_t)f.caller - 1, false);
 		put_line(&text);
 	}
 }
@@ -201,10 +201,20 @@ static void tell(const struct fatal *signal, const siginfo_t *info, const uconte
 		struct text text = new_line("  #");
 		text_number(&text, i);
 		text_put(&text, " ");
-		stack_print_address(&text, addresses[i]);
+		stack_print_address(&text, addresses[i], false);
 		put_line(&text);
 	}
 	trace_crash(signal->name, info->si_code > 0 ? (uintptr_t)info->si_addr : 0, addresses, count);
+}
+
+/* A program's stack for signals may be too small for more than its own handler. */
+#define STACK_WANTED 4096
+static bool has_room(void)
+{
+	stack_t now;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	return sigaltstack(NULL, &now) != 0 || !(now.ss_flags & SS_ONSTACK) ||
+	       here - (uintptr_t)now.ss_sp > STACK_WANTED;
 }
 
 /* Another thread dies too: it would end the process in the middle of the first one's lines. */
@@ -228,10 +238,11 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 	for (unsigned i = 0; i < COUNT(fatal); i++) {
 		if (fatal[i].number != number)
 			continue;
-		if (atomic_compare_exchange_strong(&writer, &nobody, (int)syscall(SYS_gettid))) {
+		if (has_room() &&
+		    atomic_compare_exchange_strong(&writer, &nobody, (int)syscall(SYS_gettid))) {
 			tell(&fatal[i], info, context);
 			atomic_store(&done, true);
-		} else {
+		} else if (atomic_load(&writer)) {
 			wait_for_writer();
 		}
 		sigaction(number, &before[i], NULL);

@@ -1,14 +1,11 @@
 /*
  * describe.c: see describe.h.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "describe.h"
 #include "names.h"
+#include "readable.h"
 
 #define ATTRIBUTES 24 /* of a template that are shown */
 
@@ -20,50 +17,6 @@ static const char parameter_names[CALLS][200] = {
 #define JOIN_(a, b, c, d, e, f, g, h, i, j, ...) a b c d e f g h i j
 #include "calls.def"
 };
-
-/*
- * Valgrind complains of whatever the kernel would read and nobody has written, as
- * if the program had. There pages are asked for, which is coarser: what is mapped
- * is not always readable.
- */
-static bool by_page;
-
-void describe_start(void)
-{
-	const char *preload = secure_getenv("LD_PRELOAD");
-	by_page = preload && strstr(preload, "vgpreload");
-}
-
-static bool is_mapped(uintptr_t address, size_t size)
-{
-	unsigned char pages[64];
-	uintptr_t page = address & ~(uintptr_t)4095, end = address + (size > 0 ? size : 1);
-	return address >= 4096 && end > address && end - page <= sizeof pages * 4096 &&
-	       syscall(SYS_mincore, page, end - page, pages) == 0;
-}
-
-/*
- * Can that be read? The kernel looks at the set of signals before it finds that it
- * does not know what to do with it; nothing is changed.
- */
-bool describe_readable(const void *start, size_t size)
-{
-	uintptr_t address = (uintptr_t)start;
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	/* What lies on the page of this very frame is there; many a consumer's results are. */
-	if (address >= here && address <= (here | 4095) && size <= (here | 4095) + 1 - address)
-		return true;
-	const long nonsense = 0x7fff;
-	if (by_page)
-		return is_mapped(address, size);
-	uintptr_t last = address + (size > 8 ? size - 8 : 0);
-	if (address < 4096 || last < address)
-		return false;
-	for (uintptr_t at = address; at < last; at = (at | 4095) + 1)
-		if (syscall(SYS_rt_sigprocmask, nonsense, at, NULL, 8L) != 0 && errno == EFAULT)
-			return false;
-	return syscall(SYS_rt_sigprocmask, nonsense, last, NULL, 8L) == 0 || errno != EFAULT;
-}
 
 void describe_return(struct text *text, CK_RV rv)
 {
@@ -125,11 +78,11 @@ static void put_attribute(struct text *text, const CK_ATTRIBUTE *attribute, bool
 	if (!names_attribute(attribute->type))
 		return;
 	if (values && sort == ATTRIBUTE_BOOLEAN && attribute->ulValueLen == 1 &&
-	    describe_readable(attribute->pValue, 1)) {
+	    is_readable(attribute->pValue, 1)) {
 		text_put(text, *(const CK_BBOOL *)attribute->pValue ? "=true" : "=false");
 	} else if (values && sort != ATTRIBUTE_OPAQUE && sort != ATTRIBUTE_BOOLEAN &&
 	           attribute->ulValueLen == sizeof(CK_ULONG) &&
-	           describe_readable(attribute->pValue, sizeof(CK_ULONG))) {
+	           is_readable(attribute->pValue, sizeof(CK_ULONG))) {
 		text_put(text, "=");
 		put_value(text, sort, attribute);
 	} else if (attribute->ulValueLen == (CK_ULONG)-1) {
@@ -240,23 +193,22 @@ static bool put_parameter(const struct line *line, const struct parameter *p)
 	case PARAMETER_LENGTH_OUT:
 	case PARAMETER_NUMBER_OUT:
 	case PARAMETER_FLAGS_OUT:
-		if (!answered || !describe_readable((const void *)p->word, sizeof(CK_ULONG)))
+		if (!answered || !is_readable((const void *)p->word, sizeof(CK_ULONG)))
 			return false;
 		put_result(line, p->word);
 		return true;
 	case PARAMETER_INIT_ARGS:
-		if (!describe_readable((const void *)p->word, sizeof(CK_C_INITIALIZE_ARGS)))
+		if (!is_readable((const void *)p->word, sizeof(CK_C_INITIALIZE_ARGS)))
 			return false;
 		put_flags(line, p->function, ((const CK_C_INITIALIZE_ARGS *)p->word)->flags);
 		return true;
 	case PARAMETER_MECHANISM:
-		if (!describe_readable((const void *)p->word, sizeof(CK_MECHANISM)))
+		if (!is_readable((const void *)p->word, sizeof(CK_MECHANISM)))
 			return false;
 		put_mechanism(line, (const CK_MECHANISM *)p->word);
 		return true;
 	case PARAMETER_TEMPLATE:
-		if (p->next > 65536 ||
-		    !describe_readable((const void *)p->word, p->next * sizeof(CK_ATTRIBUTE)))
+		if (p->next > 65536 || !is_readable((const void *)p->word, p->next * sizeof(CK_ATTRIBUTE)))
 			return false;
 		put_template(line, p->word, p->next,
 		             p->function != CALL_C_GetAttributeValue || p->rv == CKR_OK);

@@ -23,12 +23,6 @@
  */
 void describe_call(struct text *text, unsigned function, const uintptr_t *words, CK_RV rv, bool json);
 
-/* To be called before anything is described. */
-void describe_start(void);
-
-/* Can that be read? Asks the kernel, so anything may be asked. */
-bool describe_readable(const void *start, size_t size);
-
 /* A return value by name, or as a number. */
 void describe_return(struct text *text, CK_RV rv);
 

@@ -10,13 +10,15 @@
  * said at exit.
  */
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "calls.h"
 #include "crash.h"
-#include "describe.h"
 #include "findings.h"
 #include "handles.h"
 #include "process.h"
+#include "readable.h"
 
 enum finding {
 	DOUBLE_FINALISE,
@@ -65,6 +67,7 @@ struct wishes {
 
 static struct {
 	struct moment initialised, finalised;
+	uint64_t finalising;  /* when its last C_Finalize began: what was in flight then is not after it */
 	struct moment closed; /* its first dlclose while it had the module initialised */
 	unsigned has;         /* how often it has it initialised, as it sees it */
 } of_view[VIEWS];
@@ -93,7 +96,10 @@ static struct {
 	int pid; /* what a parent has told of counts for itself */
 	unsigned more;
 } told[KEPT];
-static unsigned untold; /* for which there was no room in there */
+static struct {
+	int pid;
+	unsigned more;
+} untold; /* for which there was no room in there */
 
 static struct lock *lock(void)
 {
@@ -138,7 +144,8 @@ static bool is_new(const struct view *view, enum finding kind, unsigned function
 	         told[i].stack == stack && told[i].format == format))
 		i++;
 	if (i == KEPT) {
-		untold++;
+		untold.more = untold.pid == pid ? untold.more + 1 : 1;
+		untold.pid = pid;
 	} else if (told[i].view && told[i].pid == pid) {
 		told[i].more++;
 	} else {
@@ -190,6 +197,14 @@ static unsigned has(const struct view *view)
 	unsigned count = of_view[view - views].has;
 	lock_give(lock());
 	return count;
+}
+
+static uint64_t finalising(const struct view *view)
+{
+	lock_take(lock());
+	uint64_t at = of_view[view - views].finalising;
+	lock_give(lock());
+	return at;
 }
 
 static struct moment of(const struct moment *moment)
@@ -286,14 +301,14 @@ static bool logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, stru
 static struct wishes wishes_of(const CK_C_INITIALIZE_ARGS *args)
 {
 	struct wishes wishes = {0};
-	if (!args || !describe_readable(args, sizeof *args))
+	if (!args || !is_readable(args, sizeof *args))
 		return wishes;
 	int callbacks = !!args->CreateMutex + !!args->DestroyMutex + !!args->LockMutex + !!args->UnlockMutex;
 	wishes.flags = args->flags;
 	wishes.callbacks = callbacks == 4;
 	wishes.some_callbacks = callbacks > 0 && callbacks < 4;
 	wishes.reserved = args->pReserved;
-	if (wishes.reserved && describe_readable(wishes.reserved, 1)) {
+	if (wishes.reserved && is_readable(wishes.reserved, 1)) {
 		const unsigned char *c = wishes.reserved;
 		const unsigned char *end = c + (4096 - (uintptr_t)c % 4096);
 		wishes.reserved_text = 2166136261u;
@@ -507,11 +522,8 @@ static void observe_before(const struct view *view, unsigned function, const uin
 			tell_of_handle(view, function, words[0], looked);
 		return;
 	}
-	if (function == CALL_C_Finalize && of_module[m].up == 1 && mine) {
-		struct flying flying[1];
-		if (flights_in(view->module, flying, COUNT(flying), true) > 0)
-			findings_in_flight(view, 1);
-	}
+	if (function == CALL_C_Finalize && of_module[m].up == 1 && mine)
+		findings_in_flight(view, 0);
 	if (looked->standing.up && (function != CALL_C_Finalize || mine))
 		return;
 	add(&story, function == CALL_C_Finalize ? "C_Finalize of" : "the call, by", view->name, act(looked));
@@ -620,7 +632,7 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 			handles_forget_all(module);
 		break;
 	case CALL_C_OpenSession:
-		if (words[4] && describe_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
+		if (words[4] && is_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
 			handles_add(view, *(CK_SESSION_HANDLE_PTR)words[4], words[0]);
 		break;
 	case CALL_C_CloseSession:
@@ -655,8 +667,12 @@ void findings_before(const struct view *view, unsigned function, const uintptr_t
 		return;
 	looked->standing = module_standing((struct view *)view);
 	looked->inherited = looked->standing.inherited;
-	if (function == CALL_C_Finalize)
+	if (function == CALL_C_Finalize) {
 		looked->sessions = handles_count(view, &looked->session);
+		lock_take(lock());
+		of_view[view - views].finalising = looked->now.at;
+		lock_give(lock());
+	}
 	if (observed)
 		observe_before(view, function, words, looked);
 }
@@ -670,7 +686,7 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 			return;
 		looked->standing = module_standing(view);
 		looked->inherited = looked->standing.inherited;
-		if (looked->now.at < of(&of_view[view - views].finalised).at)
+		if (looked->now.at <= finalising(view))
 			return; /* it was in flight then, and is told of as that */
 	}
 	const struct standing *was = &looked->standing;
@@ -725,7 +741,7 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 	} else
 		after(view, function, words, rv, looked);
 	if (function == CALL_C_OpenSession && rv == CKR_OK && words[4] &&
-	    describe_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
+	    is_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
 		handles_note_opened(view->module, *(CK_SESSION_HANDLE_PTR)words[4], &looked->now);
 	if (function == CALL_C_Login || function == CALL_C_LoginUser)
 		check_login(view, words, rv, looked);
@@ -735,12 +751,32 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 
 /* ---- what is found out otherwise */
 
+/*
+ * Calls of other threads that are in the module, as far as they are recorded; not
+ * those that wait for slot events, which C_Finalize ends, and not of threads that
+ * are gone: they were cancelled in there.
+ */
+static unsigned in_flight(const struct module *module, struct flying *flying, unsigned most)
+{
+	unsigned found = flights_in(module, flying, most, true), n = 0;
+	for (unsigned i = 0; i < found; i++)
+		if (flying[i].function != CALL_C_WaitForSlotEvent &&
+		    syscall(SYS_tgkill, process_number(), flying[i].tid, 0) == 0)
+			flying[n++] = flying[i];
+	return n;
+}
+
+/* inside: how many the shim has counted, where not every call is recorded. */
 void findings_in_flight(const struct view *view, unsigned inside)
 {
 	struct flying flying[ACCOUNTS - 2];
 	char what[COUNT(flying)][48];
-	unsigned n = flights_in(view->module, flying, COUNT(flying), true);
+	unsigned n = in_flight(view->module, flying, COUNT(flying));
 	struct story story = {.count = 0};
+	if (atomic_load(&journal_calls))
+		inside = n;
+	if (inside == 0)
+		return;
 	add(&story, "C_Finalize of", view->name, journal_moment(true));
 	for (unsigned i = 0; i < n; i++) {
 		struct moment began = {.at = flying[i].began,
@@ -826,6 +862,6 @@ void findings_at_exit(void)
 			journal_finding(told[i].view, finding_name[told[i].kind],
 			                told[i].function < CALLS ? calls[told[i].function].name : "-",
 			                "the same as before", NULL, 0, told[i].more);
-	if (untold)
-		journal_note("findings", "%u more than there was room to tell of", untold);
+	if (untold.pid == pid)
+		journal_note("findings", "%u more than there was room to tell of", untold.more);
 }

@@ -24,6 +24,7 @@
 #include "journal.h"
 #include "output.h"
 #include "process.h"
+#include "readable.h"
 #include "trace.h"
 #include "view.h"
 
@@ -216,17 +217,31 @@ static void end(struct line *line, const struct moment *hot, bool to_log)
 	errno = line->error;
 }
 
-/* A life-cycle event, to all sinks; not to the log if that has it as a call. */
-static void tell(const char *consumer, const char *module, const char *event, const char *result,
-                 const char *detail, const struct moment *moment, bool is_call)
+__attribute__((noinline)) static void tell_log(const char *consumer, const char *module, const char *event,
+                                               const char *result, const char *detail,
+                                               const struct moment *moment, bool is_call)
 {
 	struct line line;
 	begin(&line, consumer, module, event, result, moment);
 	text_put(&line.text, detail && detail[0] ? " " : "");
 	text_foreign(&line.text, detail);
-	if (atomic_load(&trace_open))
-		trace_event(consumer, module, event, result, detail, moment);
 	end(&line, NULL, !(is_call && log_calls));
+}
+
+/*
+ * A life-cycle event, to all sinks; not to the log if that has it as a call. One
+ * after the other, so that their lines are not on the stack together.
+ */
+static void tell(const char *consumer, const char *module, const char *event, const char *result,
+                 const char *detail, const struct moment *moment, bool is_call)
+{
+	int error = errno;
+	tell_log(consumer, module, event, result, detail, moment, is_call);
+	if (atomic_load(&trace_open)) {
+		trace_names(moment);
+		trace_event(consumer, module, event, result, detail, moment);
+	}
+	errno = error;
 }
 
 void journal_write_call(const struct view *view, unsigned function, CK_RV rv, const char *detail,
@@ -401,7 +416,7 @@ void journal_start(const struct journal_settings *settings)
 {
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	describe_start();
+	readable_start();
 	stack_start(); /* REENTRANT: no lock held */
 	has_key = pthread_key_create(&key, NULL) == 0 &&
 	          (sizeof(void *) == 8 || pthread_key_create(&process_key, NULL) == 0);

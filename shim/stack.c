@@ -17,6 +17,7 @@
 
 #include "door.h"
 #include "process.h"
+#include "readable.h"
 #include "stack.h"
 
 #define ARENA (2u << 20)
@@ -108,31 +109,52 @@ static const char *path_of(const struct link_map *map)
 	return map->l_name[0] ? map->l_name : program;
 }
 
-/* The build id, out of the notes of the loaded object. */
+/* The build id, if that is the note which has it. */
+static bool take_build_id(struct stack_object *object, const ElfW(Nhdr) * note, const char *value)
+{
+	size_t size = note->n_descsz < sizeof object->build_id ? note->n_descsz : sizeof object->build_id;
+	if (note->n_type != NT_GNU_BUILD_ID || note->n_namesz != 4 || memcmp(note + 1, "GNU", 4) != 0)
+		return false;
+	memcpy(object->build_id, value, size);
+	object->build_id_size = (unsigned)size;
+	return true;
+}
+
+static bool find_in_notes(struct stack_object *object, const char *note, size_t size)
+{
+	const char *end = note + size;
+	while (end - note > (ptrdiff_t)sizeof(ElfW(Nhdr))) {
+		const ElfW(Nhdr) *n = (const void *)note;
+		size_t head = sizeof *n + ((size_t)n->n_namesz + 3) / 4 * 4, left = (size_t)(end - note);
+		if (head > left || n->n_descsz > left - head)
+			return false;
+		if (take_build_id(object, n, note + head))
+			return true;
+		if (((size_t)n->n_descsz + 3) / 4 * 4 > left - head)
+			return false;
+		note += head + ((size_t)n->n_descsz + 3) / 4 * 4;
+	}
+	return false;
+}
+
+/*
+ * Out of the notes of the loaded object. Neither the headers nor the notes of a file
+ * need be in what is loaded of it, though they are as a rule.
+ */
 static void read_build_id(struct stack_object *object, const void *start, uintptr_t base)
 {
 	const ElfW(Ehdr) *header = start;
-	if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+	if (!is_readable(header, sizeof *header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
 		return;
 	const ElfW(Phdr) *segment = (const void *)((const char *)start + header->e_phoff);
+	if (header->e_phentsize != sizeof *segment ||
+	    !is_readable(segment, header->e_phnum * sizeof *segment))
+		return;
 	for (unsigned i = 0; i < header->e_phnum; i++) {
-		if (segment[i].p_type != PT_NOTE)
-			continue;
-		const char *note = (const char *)(base + segment[i].p_vaddr),
-		           *end = note + segment[i].p_memsz;
-		while (end - note > (long)sizeof(ElfW(Nhdr))) {
-			const ElfW(Nhdr) *n = (const void *)note;
-			const char *name = note + sizeof *n;
-			const char *value = name + (n->n_namesz + 3) / 4 * 4;
-			if (n->n_type == NT_GNU_BUILD_ID && n->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
-				object->build_id_size = n->n_descsz < sizeof object->build_id
-				                                ? n->n_descsz
-				                                : (unsigned)sizeof object->build_id;
-				memcpy(object->build_id, value, object->build_id_size);
-				return;
-			}
-			note = value + (n->n_descsz + 3) / 4 * 4;
-		}
+		const char *notes = (const char *)(base + segment[i].p_vaddr);
+		if (segment[i].p_type == PT_NOTE && is_readable(notes, segment[i].p_memsz) &&
+		    find_in_notes(object, notes, segment[i].p_memsz))
+			return;
 	}
 }
 
@@ -257,6 +279,9 @@ void stack_print(struct text *text, stack_id stack, bool json)
 {
 	const struct record *r = record_of(stack);
 	text_put(text, json ? "[" : "");
+	if (text->cut || text->at == text->end)
+		return;
+	text->end -= json; /* for the end of the array */
 	for (uint32_t i = 0; r && i < r->frames; i++) {
 		unsigned object = r->frame[i] >> 48;
 		uint64_t offset = r->frame[i] & 0xffffffffffff;
@@ -269,14 +294,15 @@ void stack_print(struct text *text, stack_id stack, bool json)
 			break;
 		}
 	}
+	text->end += json;
 	text_put(text, json ? "]" : "");
 }
 
-void stack_print_address(struct text *text, uintptr_t address)
+void stack_print_address(struct text *text, uintptr_t address, bool json)
 {
 	const void *start;
 	const struct link_map *map = object_at(address, &start);
-	print_frame(text, map ? path_of(map) : NULL, map ? address - map->l_addr : address, false);
+	print_frame(text, map ? path_of(map) : NULL, map ? address - map->l_addr : address, json);
 }
 
 void stack_untold(stack_id stack, uint64_t mark, void (*tell)(const struct stack_object *object))

@@ -38,10 +38,10 @@ const char *stack_path(stack_id stack, unsigned n);
 void stack_print(struct text *text, stack_id stack, bool json);
 
 /*
- * An address, in the same form. Calls nothing but what a signal handler may, from
+ * An address, in the same form (JSON: in quotes). Calls nothing but what a signal handler may, from
  * glibc 2.35 on; before, dladdr().
  */
-void stack_print_address(struct text *text, uintptr_t address);
+void stack_print_address(struct text *text, uintptr_t address, bool json);
 
 /* An object that a stack mentions. */
 struct stack_object {

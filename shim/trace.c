@@ -18,7 +18,8 @@
 #include "view.h"
 
 #define CALL_LINE 2048
-#define EVENT_LINE 8192
+#define EVENT_LINE 5120 /* on a thread's stack, which may be small */
+#define CRASH_LINE 32768
 #define FINDING_LINE 65536
 
 _Atomic(bool) trace_open;
@@ -187,8 +188,11 @@ static void introduce_object(const struct stack_object *object)
 
 static void put_stack(struct line *line, stack_id stack)
 {
+	struct text before = line->text;
 	text_put(&line->text, ",\"stack\":");
 	stack_print(&line->text, stack, true);
+	if (line->text.cut)
+		text_back(&line->text, &before);
 }
 
 /* ---- events */
@@ -214,13 +218,17 @@ void trace_call(const struct view *view, unsigned function, const uintptr_t *wor
 	finish(&line, "}},\n");
 }
 
+void trace_names(const struct moment *moment)
+{
+	introduce(moment->pid, moment->tid, moment->at);
+	stack_untold(moment->stack, mark_of(moment->pid), introduce_object);
+}
+
 void trace_event(const char *consumer, const char *module, const char *event, const char *result,
                  const char *detail, const struct moment *moment)
 {
 	char buffer[EVENT_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
-	introduce(moment->pid, moment->tid, moment->at);
-	stack_untold(moment->stack, mark_of(moment->pid), introduce_object);
 	begin(&line, "{\"ph\":\"i\",\"s\":\"t\",\"cat\":\"life\",\"name\":", event, moment->pid, moment->tid,
 	      moment->at);
 	text_put(&line.text, ",\"args\":");
@@ -339,7 +347,7 @@ void trace_fork(int parent, int parent_thread, uint64_t at)
 	           then);
 }
 
-static void put_account(struct line *line, const struct account *account, bool first)
+static bool put_account(struct line *line, const struct account *account, bool first)
 {
 	struct text before = line->text;
 	char what[256];
@@ -356,8 +364,10 @@ static void put_account(struct line *line, const struct account *account, bool f
 	text_microseconds(&line->text, account->moment.at);
 	put_stack(line, account->moment.stack);
 	text_put(&line->text, "}");
-	if (line->text.cut)
-		text_back(&line->text, &before);
+	if (!line->text.cut)
+		return true;
+	text_back(&line->text, &before);
+	return false;
 }
 
 /* Too long for a thread's stack; there are few of them. */
@@ -381,8 +391,8 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 	if (more)
 		put_pair_number(&line, "more", more);
 	text_put(&line.text, ",\"stacks\":[");
-	for (unsigned i = 0; i < count; i++)
-		put_account(&line, &accounts[i], i == 0);
+	for (unsigned i = 0, told = 0; i < count; i++)
+		told += put_account(&line, &accounts[i], told == 0);
 	finish(&line, "]}},\n");
 	munmap(buffer, FINDING_LINE);
 }
@@ -390,7 +400,7 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 /* Not on the stack, which may be a small one for signals; called once. */
 void trace_crash(const char *signal, uintptr_t address, const uintptr_t *frames, unsigned count)
 {
-	static char buffer[EVENT_LINE];
+	static char buffer[CRASH_LINE];
 	struct line line = line_in(buffer, sizeof buffer);
 	struct flying flying[16];
 	unsigned n = flights_in(NULL, flying, COUNT(flying), false);
@@ -402,14 +412,15 @@ void trace_crash(const char *signal, uintptr_t address, const uintptr_t *frames,
 	text_put(&line.text, ",\"args\":{\"address\":\"");
 	text_hex(&line.text, address);
 	text_put(&line.text, "\",\"stack\":[");
+	line.text.end -= CRASH_LINE / 4; /* for what comes after it */
 	for (unsigned i = 0; i < count; i++) {
 		struct text before = line.text;
-		text_put(&line.text, i > 0 ? ",\"" : "\"");
-		stack_print_address(&line.text, frames[i]);
-		text_put(&line.text, "\"");
+		text_put(&line.text, i > 0 ? "," : "");
+		stack_print_address(&line.text, frames[i], true);
 		if (line.text.cut)
 			text_back(&line.text, &before);
 	}
+	line.text.end += CRASH_LINE / 4;
 	text_put(&line.text, "],\"in_flight\":[");
 	for (unsigned i = 0; i < n; i++) {
 		struct text before = line.text;

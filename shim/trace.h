@@ -23,6 +23,12 @@ void trace_thread(int pid, int tid, uint64_t at, bool first);
 void trace_call(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                 const struct moment *began, uint64_t took);
 
+/*
+ * To be called before trace_event(), by a function that has little on the stack: who
+ * the process is, and what the objects on the stack are, unless that was said.
+ */
+void trace_names(const struct moment *moment);
+
 /* Something that happened: names "-" where there is none, result "" too. */
 void trace_event(const char *consumer, const char *module, const char *event, const char *result,
                  const char *detail, const struct moment *moment);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "describe.h"
+#include "readable.h"
 
 static char buffer[2048];
 
@@ -128,11 +129,11 @@ static void test_wild_pointers(void **state)
 					                              : wild[w];
 				described(f, words, count == 1 ? CKR_BUFFER_TOO_SMALL : CKR_OK, count != 0);
 			}
-	assert_false(describe_readable(two + page - 4, 8));
-	assert_true(describe_readable(two + page - 8, 8));
-	assert_true(describe_readable(two, (size_t)page));
-	assert_false(describe_readable(two, (size_t)page + 8));
-	assert_false(describe_readable((void *)(uintptr_t)-16, 64));
+	assert_false(is_readable(two + page - 4, 8));
+	assert_true(is_readable(two + page - 8, 8));
+	assert_true(is_readable(two, (size_t)page));
+	assert_false(is_readable(two, (size_t)page + 8));
+	assert_false(is_readable((void *)(uintptr_t)-16, 64));
 }
 
 /* However little room: whole parameters or none. */
