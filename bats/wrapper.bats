@@ -382,6 +382,29 @@ list_tokens() {
 	assert_failure 2
 }
 
+@test "contract J1: check: what cannot be looked at is not said to work" {
+	cp "$MADE/specimen" closed
+	chmod 711 closed
+	run as_nobody timeout 60 "$P11SHIM" check ./closed
+	assert_success
+	assert_line --regexp '^beware  unreadable: '
+	assert_line 'p11shim run ./closed: may work'
+	run_split as_nobody env -u MARK timeout 60 "$P11SHIM" run ./closed
+	assert_equal "$output" "$TREE/build/libp11shim.so"
+	assert_equal "$stderr" ''
+	printf 'MZ\0\0' >foreign
+	chmod +x foreign
+	run p11shim check ./foreign
+	assert_line --regexp '^beware  unknown: '
+	assert_line 'p11shim run ./foreign: may work'
+	# its own dynamic linker is not executed: it may be anything
+	ln -s "$MADE/specimen" linker
+	gcc -o own -Wl,--dynamic-linker="$HERE/linker" "$ROOT/tests/wrapper/specimen.c"
+	run p11shim check ./own
+	assert_line --regexp '^beware  interpreter: '
+	[ ! -e was-executed ]
+}
+
 @test "contract J1: check: static" {
 	for how in -static -static-pie; do
 		gcc $how -o static "$ROOT/tests/wrapper/specimen.c"
@@ -682,6 +705,9 @@ list_tokens() {
 	[[ $(of bad-CRASH.so) == *'  error     crashed when asked: Segmentation fault'* ]]
 	[[ $(of bad-LEAVE.so) == *'  error     ended the process when asked'* ]]
 	[[ $(of gone.so) == *'  error     not there'* ]]
+	run "$TREE/build/p11shim-info" --info "$HERE/bad-NOTHING.so"
+	assert_equal "${lines[0]}" $'cryptoki\t2.40'
+	assert_equal "${#lines[@]}" 4
 	run pgrep -f "p11shim-info.*$HERE"
 	assert_output ''
 }

@@ -212,8 +212,16 @@ env_program() {
 # ---- What is in the way
 
 # finding LEVEL NAME WHY [INSTEAD]: on a line. `run` tells a person only what cannot work.
+# LEVEL is cannot, beware, good, or unsure: a beware that leaves it open whether it works.
 finding() {
-	[ "$1" != cannot ] || verdict=1
+	case $1 in
+	cannot) verdict=1 ;;
+	unsure)
+		unsure=yes
+		shift
+		set -- beware "$@"
+		;;
+	esac
 	if [ -z "${quickly-}" ]; then
 		printf '%-7s %s: %s%s\n' "$1" "$2" "$3" "${4:+; instead: $4}"
 	elif [ "$1" = cannot ]; then
@@ -282,7 +290,7 @@ look_for_privileges() {
 		[ ! -x "$getcap" ] || break
 	done
 	if [ ! -x "${getcap-}" ]; then
-		finding beware capabilities 'there is no getcap here to look for file capabilities, which would forbid preloading' \
+		finding unsure capabilities 'there is no getcap here to look for file capabilities, which would forbid preloading' \
 			'install it (libcap2-bin) and check again'
 		return
 	fi
@@ -319,7 +327,7 @@ set_id() {
 look_at_file() {
 	preload='' sanitizer=''
 	if [ ! -r "$file" ]; then
-		finding beware unreadable "not allowed to read $file: not looked at"
+		finding unsure unreadable "not allowed to read $file: not looked at"
 		fitting=$library
 	elif ! read_elf "$file"; then
 		look_at_text
@@ -336,7 +344,7 @@ look_at_text() {
 	preload=$(merged "$(speakable "$library")" '')
 	if [ "$(dd bs=512 count=1 "if=$file" 2>/dev/null | tr -d '\000' | wc -c)" -lt \
 		"$(dd bs=512 count=1 "if=$file" 2>/dev/null | wc -c)" ]; then
-		finding beware unknown "$file is no ELF program and no script: what executes it is not known"
+		finding unsure unknown "$file is no ELF program and no script: what executes it is not known"
 	else
 		finding good script "$file has no #! line: a shell executes it"
 	fi
@@ -512,7 +520,7 @@ probe() {
 	case $elf_interp in
 	/lib/* | /lib[3x6]*/* | /usr/lib/* | /usr/lib[3x6]*/* | /nix/store/* | /gnu/store/*) ;;
 	*)
-		finding beware interpreter "$file has a dynamic linker of its own, $elf_interp, which was not asked"
+		finding unsure interpreter "$file has a dynamic linker of its own, $elf_interp, which was not asked"
 		return
 		;;
 	esac
@@ -548,7 +556,7 @@ command_check() {
 	[ $# -gt 0 ] || misused 'check: which program? (p11shim check --help)'
 	[ "$1" != -- ] || shift
 	[ $# -eq 1 ] || misused 'check: one program, without arguments (p11shim check --help)'
-	quickly='' verdict=0 objects='' preload='' elf_interp=''
+	quickly='' verdict=0 unsure='' objects='' preload='' elf_interp=''
 	find_library
 	find_program "$1" || exit 2
 	follow_scripts
@@ -559,10 +567,10 @@ command_check() {
 		probe
 	fi
 	[ -z "$objects" ] || modules_met
-	if [ "$verdict" -eq 0 ]; then
-		echo "p11shim run $1: works"
-	else
-		echo "p11shim run $1: cannot work"
-	fi
+	case $verdict$unsure in
+	0) echo "p11shim run $1: works" ;;
+	0*) echo "p11shim run $1: may work" ;;
+	*) echo "p11shim run $1: cannot work" ;;
+	esac
 	exit "$verdict"
 }
