@@ -677,6 +677,11 @@ list_tokens() {
 	[[ $softhsm == *"  named in  $HOME/.config/pkcs11/modules/libsofthsm2.module"* ]]
 	[[ $softhsm == *"Cryptoki 2.40, and no more before it is initialised (CKR_CRYPTOKI_NOT_INITIALIZED)"* ]]
 	assert_equal "$(grep -c '^libsofthsm2.so' <<<"$output")" 1
+	# nothing is left behind, though the reader went away
+	mkdir tmp
+	TMPDIR=$HERE/tmp "$P11SHIM" list | read -r _
+	run ls tmp
+	assert_output ''
 	run p11shim list --init
 	assert_line --regexp '^  says      Implementation of PKCS11 2\.[0-9]+, SoftHSM, Cryptoki 2\.40$'
 }

@@ -240,6 +240,7 @@ make_temporary() {
 	trap 'rm -rf "$temporary"' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
+	trap 'exit 141' PIPE
 	trap 'exit 143' TERM
 }
 
