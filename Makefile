@@ -85,17 +85,25 @@ include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doo
 
 TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
 
+# What scripts/check-arch and scripts/check-systems need.
+CORE_TESTS = $(LIBRARY) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(TRACE_ALL)
+
 ifdef SYSROOT
 # The sanitizers are this machine's, and so are NSS and GnuTLS.
-TESTS := $(filter-out %-asan %-tsan %-asan-clang %/nss-gnutls %/nss-wait %/fork/%,$(TESTS))
+not_foreign = %-asan %-tsan %-asan-clang %/nss-gnutls %/nss-wait
+TESTS := $(filter-out $(not_foreign),$(TESTS))
+CORE_TESTS := $(filter-out $(not_foreign),$(CORE_TESTS))
 $(OBJECTS): | $(SYSROOT)/.build
 $(UNIT_TESTS): | $(SYSROOT)/.tests
 $(SYSROOT)/.%: scripts/sysroot
 	scripts/sysroot $(ARCH) $(SYSROOT) $*
 endif
 
+.PHONY: core-tests
+core-tests: $(CORE_TESTS)
+
 # Each of these installs what it needs first (scripts/setup), then builds.
-.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-real bench tests deb
+.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 check-real bench tests deb
 tests: $(TESTS)
 
 demo:
@@ -122,6 +130,11 @@ check-valgrind:
 check-asan check-tsan: check-%san:
 	@scripts/setup check
 	@scripts/check-sanitizer $*san $(B)
+
+# The core tests for other processors; B/i386 and B/aarch64 are built for that.
+check-i386 check-aarch64: check-%:
+	@scripts/setup check
+	@scripts/check-arch $* $(B)/$*
 
 check-real:
 	@scripts/setup check
@@ -158,9 +171,10 @@ help:
 	@echo 'make demo            what goes wrong without the shim, and right with it, side by side'
 	@echo 'make check           all tests'
 	@echo 'make check-stress    the long ones; also check-real, check-valgrind, check-asan, check-tsan'
+	@echo 'make check-i386      the core tests for another processor; also check-aarch64'
 	@echo 'make bench           what it costs'
 	@echo 'make install         into LIBDIR ($(LIBDIR)); also uninstall. PREFIX, LIBDIR, DESTDIR'
 	@echo 'make man             the manual pages, into $(B)/docs'
 	@echo 'make deb             Debian packages of what is committed, into $(B)/deb'
 	@echo 'make clean'
-	@echo 'Variables: CC, OPT, B (build directory), EXTRA_CFLAGS, EXTRA_LDFLAGS'
+	@echo 'Variables: CC, OPT, B (build directory), EXTRA_CFLAGS, EXTRA_LDFLAGS, ARCH (i386, aarch64)'

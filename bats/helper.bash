@@ -11,6 +11,14 @@
 #                  SOFTHSM2_CONF, SOFTHSM2_MODULE, TOKEN_PIN, TOKEN_LABEL
 #   find_module    print the path of an installed PKCS#11 module, by file name
 #   crashed        was the last `run` ended by a signal (or by our time-out)?
+#   not_emulated   skip what an emulator of another processor cannot do
+#
+# For programs of another architecture scripts/check-arch sets
+#
+#   SYSROOT        where modules of that architecture are, and its name
+#   ARCHITECTURE   (elsewhere this machine's own)
+#   EMULATOR       what runs such programs, up to the option for a variable
+#                  (qemu-aarch64 -E); not set where this machine can
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${BUILD:-$ROOT/build}
@@ -21,7 +29,8 @@ esac
 SHIM=${SHIM:-$BUILD/libp11shim.so}
 PROGRAMS=$BUILD/programs
 TOKEN_DIR=$BUILD/token
-export ROOT BUILD SHIM PROGRAMS TOKEN_DIR
+ARCHITECTURE=${ARCHITECTURE:-$(uname -m)}
+export ROOT BUILD SHIM PROGRAMS TOKEN_DIR ARCHITECTURE
 
 # Nothing of the caller's own settings may decide a test.
 unset LD_PRELOAD LD_AUDIT
@@ -46,11 +55,13 @@ with_shim() {
 		echo "no library: $SHIM" >&2
 		return 99
 	}
-	timeout -k 5 "${LIMIT:-60}" env LD_PRELOAD="$SHIM" "$@"
+	# shellcheck disable=SC2086 # several words, or none
+	timeout -k 5 "${LIMIT:-60}" ${EMULATOR:-env} LD_PRELOAD="$SHIM" "$@"
 }
 
 without_shim() {
-	timeout -k 5 "${LIMIT:-60}" "$@"
+	# shellcheck disable=SC2086 # as above
+	timeout -k 5 "${LIMIT:-60}" ${EMULATOR:+$EMULATOR LD_PRELOAD=} "$@"
 }
 
 # need_token [NAME]: the token directory is $BUILD/token, or $BUILD/token-NAME.
@@ -60,6 +71,10 @@ need_token() {
 
 	settings=$("$ROOT/scripts/token" "$directory") || return 1
 	eval "$settings"
+	if [ -n "${SYSROOT:-}" ]; then
+		SOFTHSM2_MODULE=$(find_module libsofthsm2.so)
+		export SOFTHSM2_MODULE
+	fi
 }
 
 # find_module NAME: opensc-pkcs11.so, libsoftokn3.so, p11-kit-proxy.so ...
@@ -67,9 +82,10 @@ find_module() {
 	local name=$1 directory
 
 	for directory in \
-		/usr/lib/"$(uname -m)"-linux-gnu /usr/lib/"$(uname -m)"-linux-gnu/nss \
-		/usr/lib/"$(uname -m)"-linux-gnu/pkcs11 /usr/lib/softhsm \
+		/usr/lib/"$ARCHITECTURE"-linux-gnu /usr/lib/"$ARCHITECTURE"-linux-gnu/nss \
+		/usr/lib/"$ARCHITECTURE"-linux-gnu/pkcs11 /usr/lib/softhsm \
 		/usr/lib64 /usr/lib64/pkcs11 /usr/lib /usr/lib/pkcs11; do
+		directory=${SYSROOT:-}$directory
 		if [ -e "$directory/$name" ]; then
 			echo "$directory/$name"
 			return 0
@@ -82,4 +98,8 @@ find_module() {
 # 124 and 137: our time-out; 128 + n: ended by signal n.
 crashed() {
 	[ "${status:?}" -eq 124 ] || [ "$status" -ge 128 ]
+}
+
+not_emulated() {
+	[ -z "${EMULATOR:-}" ] || skip "$1"
 }

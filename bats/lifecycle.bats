@@ -8,6 +8,10 @@
 # order. Those three (B2 getters, B3 errors, B5 modules) say that the library
 # does no harm.
 
+# scripts/check-arch repeats these tests for other processors, those with the tag
+# `long` only in make check-stress.
+# bats file_tags=core
+
 load helper
 
 # A child of a process with threads may find the locks of AddressSanitizer's own
@@ -286,6 +290,7 @@ drive() {
 }
 
 @test "contract F1: raw clone" {
+	not_emulated "only the kernel itself notices a raw system call"
 	drive forks F1-raw-clone
 }
 
@@ -365,12 +370,14 @@ drive() {
 
 # ---- many threads, random sequences; `make check-stress` runs them longer
 
+# bats test_tags=long
 @test "contract C1 C2 C3 C4 D1: hammer on the mock" {
 	run with_shim "$BUILD/stress/hammer" --seconds 5 --module "$BUILD/mock/mock.so"
 	assert_success
 	assert_line --partial "nothing wrong"
 }
 
+# bats test_tags=long
 @test "contract C1 C2 C3 C4 D1: hammer on SoftHSM" {
 	need_token lifecycle
 	run with_shim "$BUILD/stress/hammer" --seconds 5 --module "$SOFTHSM2_MODULE" --pin "$TOKEN_PIN"
@@ -378,6 +385,7 @@ drive() {
 	assert_line --partial "nothing wrong"
 }
 
+# bats test_tags=long
 @test "contract B C D: 20,000 random steps as the model says, three seeds" {
 	local seed
 
@@ -388,6 +396,7 @@ drive() {
 	done
 }
 
+# bats test_tags=long
 @test "contract B C D: random steps on SoftHSM as the model says" {
 	need_token lifecycle
 	run with_shim "$BUILD/stress/model" --steps 2000 --module "$SOFTHSM2_MODULE" --pin "$TOKEN_PIN"
@@ -400,6 +409,7 @@ drive() {
 
 # What a kernel before 4.14, or an emulator, makes of it: only raw system calls go unnoticed then.
 @test "contract F1: all of this where the kernel cannot wipe memory at a fork" {
+	not_emulated "a kernel cannot be emulated within an emulator, which is one itself"
 	not_with_asan
 	for case in F1-double-fork F1-fork-from-a-thread F1-while-others-work F1-while-others-come-and-go \
 		F2-carried-over F2-reset-on-fork F2-any-first-call F2-accepts-in-child F2-aborts-in-child \

@@ -218,7 +218,7 @@ static void test_flags_room(void **state)
 		size_t length = names_flags(call, ~0UL, whole, sizeof whole);
 		assert_true(length + 1 < sizeof whole);
 		assert_int_equal(strlen(whole), length);
-		assert_non_null(strstr(whole, "0xf"));
+		assert_non_null(strstr(whole, "0x"));
 		for (size_t size = 0; size <= length + 1; size++) {
 			memset(part, '#', sizeof part);
 			size_t written = names_flags(call, ~0UL, part, size);
