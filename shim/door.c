@@ -138,14 +138,16 @@ UNSANITIZED static bool watched(int flags)
 
 UNSANITIZED void *p11shim_door_dlopen(struct door_frame *frame)
 {
-	if (UNLIKELY(watched((int)frame->argument[1])) && lists_before_load((int)frame->argument[1]))
+	if (UNLIKELY(watched((int)frame->argument[1])) &&
+	    lists_before_load((const char *)frame->argument[0], (int)frame->argument[1]))
 		frame->argument[1] &= ~(uintptr_t)RTLD_DEEPBIND;
 	return find_next(DLOPEN);
 }
 
 UNSANITIZED void *p11shim_door_dlmopen(struct door_frame *frame)
 {
-	if (UNLIKELY(watched((int)frame->argument[2])) && lists_before_load((int)frame->argument[2]))
+	if (UNLIKELY(watched((int)frame->argument[2])) &&
+	    lists_before_load((const char *)frame->argument[1], (int)frame->argument[2]))
 		frame->argument[2] &= ~(uintptr_t)RTLD_DEEPBIND;
 	return find_next(DLMOPEN);
 }

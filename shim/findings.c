@@ -75,8 +75,9 @@ static struct {
 static struct {
 	struct deed initialised, finalised; /* whoever did that last */
 	struct wishes wishes;
-	unsigned up; /* mode = observe: how often it is initialised, as it seems; some modules count */
-	bool foreign;
+	unsigned opened;      /* how often it was opened again, and has not been closed since */
+	_Atomic(unsigned) up; /* mode = observe: how often it is initialised, as it seems; some count */
+	_Atomic(bool) foreign;
 } of_module[MODULES];
 
 #define LOGINS 64
@@ -232,6 +233,7 @@ static void remember_initialised(const struct view *view, const struct moment *n
 	of_view[view - views].has++;
 	if (really) {
 		of_module[m].initialised = (struct deed){view, *now};
+		of_module[m].foreign = false;
 		of_module[m].up++;
 	}
 	lock_give(lock());
@@ -247,6 +249,8 @@ static void remember_finalised(const struct view *view, const struct moment *now
 		of_view[view - views].has = 0;
 	else if (of_view[view - views].has > 0)
 		of_view[view - views].has--;
+	if (of_view[view - views].has == 0)
+		of_view[view - views].closed = (struct moment){0};
 	if (really) {
 		of_module[m].finalised = (struct deed){view, *now};
 		if (of_module[m].up > 0)
@@ -814,12 +818,21 @@ static const struct view *consumer_in(const struct module *module, stack_id stac
 	return NULL;
 }
 
+void findings_opened(const struct module *module)
+{
+	lock_take(lock());
+	of_module[number_of(module)].opened++;
+	lock_give(lock());
+}
+
 void findings_closed(const struct module *module)
 {
 	struct moment now = journal_moment(true);
 	const struct view *view = consumer_in(module, now.stack);
 	lock_take(lock());
-	if (view && of_view[view - views].has > 0 && !of_view[view - views].closed.at)
+	if (of_module[number_of(module)].opened > 0)
+		of_module[number_of(module)].opened--;
+	else if (view && of_view[view - views].has > 0 && !of_view[view - views].closed.at)
 		of_view[view - views].closed = now;
 	lock_give(lock());
 	journal_write_module_at(module, "dlclose", &now);
@@ -839,6 +852,7 @@ void findings_unloaded(const struct module *module, bool kept)
 			of_view[i].closed = (struct moment){0};
 		}
 	of_module[number_of(module)].up = 0;
+	of_module[number_of(module)].opened = 0;
 	of_module[number_of(module)].foreign = false;
 	lock_give(lock());
 }

@@ -41,7 +41,8 @@ void findings_never_came_back(const struct view *view, unsigned inside);
  */
 bool findings_may_pass_inlock(const struct view *view);
 
-/* A consumer's dlclose of that module (the door saw it). */
+/* A further dlopen of that module, or a dlclose, by whoever (the door saw it). */
+void findings_opened(const struct module *module);
 void findings_closed(const struct module *module);
 
 /* The module is gone from memory; kept: until now the shim had held it, initialised as it was. */

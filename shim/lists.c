@@ -398,11 +398,16 @@ void lists_before_unload(const void *handle)
 	errno = error;
 }
 
-bool lists_before_load(int flags)
+bool lists_before_load(const char *path, int flags)
 {
 	if (atomic_load(&modules_made) > 0) {
 		process_enter();
 		modules_notice_unloads();
+		if (UNLIKELY(journal_open) && path) {
+			int error = errno;
+			modules_opened(path);
+			errno = error;
+		}
 	}
 	return flags & RTLD_DEEPBIND && !config_disabled() && config_strip_deepbind();
 }

@@ -47,8 +47,9 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t *words);
 CK_RV lists_get_interface_list(struct list *list, const void *caller, const uintptr_t *words);
 
-/* For the door, before a dlopen. True: RTLD_DEEPBIND is to be taken out of the flags. */
-bool lists_before_load(int flags);
+/* For the door, before a dlopen of path (NULL: the program). True: RTLD_DEEPBIND is to be taken out of the
+ * flags. */
+bool lists_before_load(const char *path, int flags);
 
 /* For the door, before a dlclose, while the journal is open. errno is kept. */
 void lists_before_unload(const void *handle);

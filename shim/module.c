@@ -246,6 +246,21 @@ struct module *module_of(const void *function, const struct object *instance)
 	return m;
 }
 
+void modules_opened(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
+		struct object object = {.path = path};
+		if (atomic_load(&modules[i].gone) || (!slash && strcmp(path, modules[i].name) != 0))
+			continue;
+		if (slash)
+			scope_identify(&object);
+		if (!slash ||
+		    (object.inode == modules[i].object.inode && object.device == modules[i].object.device))
+			findings_opened(&modules[i]);
+	}
+}
+
 void modules_closed(const void *handle)
 {
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++)

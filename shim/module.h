@@ -84,7 +84,9 @@ void *module_hold(struct module *module);
 /* Before something is loaded: notice which modules have been unloaded. */
 void modules_notice_unloads(void);
 
-/* For the record: a handle is about to be closed, of a module perhaps. No lock may be held. */
+/* For the record: a file is about to be opened, or a handle closed, of a module perhaps. No lock may be held.
+ */
+void modules_opened(const char *path);
 void modules_closed(const void *handle);
 
 /* C_Initialize and C_Finalize of a view; list: the one whose function was called. */

@@ -28,7 +28,7 @@ bool scope_instance(const void *address, struct object *object)
  * statx by its number: what glibc calls it has a version that libraries of
  * older systems lack, and its structure is the same on every architecture.
  */
-static void identify(struct object *object)
+void scope_identify(struct object *object)
 {
 	struct statx file;
 	if (object->path[0] &&
@@ -48,7 +48,7 @@ bool scope_object(const void *address, struct object *object)
 	Lmid_t space;
 	if (dlinfo(object->map, RTLD_DI_LMID, &space) == 0) /* in glibc a handle is its link_map */
 		object->space = space;
-	identify(object);
+	scope_identify(object);
 	errno = error;
 	return true;
 }

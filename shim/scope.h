@@ -30,6 +30,9 @@ bool scope_object(const void *address, struct object *object);
 /* The same, without asking for file and space: to tell instances apart. */
 bool scope_instance(const void *address, struct object *object);
 
+/* Sets device and inode of the file that object->path leads to. */
+void scope_identify(struct object *object);
+
 bool scope_same_instance(const struct object *a, const struct object *b);
 bool scope_same_file(const struct object *a, const struct object *b);
 
