@@ -1,0 +1,435 @@
+#!/usr/bin/env bats
+# Services: the examples of docs/examples as they stand there, what systemd's hardening and
+# raised privileges make of the library, nginx and Apache with a key in a token.
+# shellcheck disable=SC2030,SC2031 # each test, with its settings, is a shell of its own
+
+load helper
+load servers
+
+setup_file() {
+	[ -e "$BUILD/trace/steps" ] || make -s -C "$ROOT" "B=$BUILD" trace
+}
+
+setup() {
+	EXAMPLES=$ROOT/docs/examples
+	HERE=$BATS_TEST_TMPDIR
+	cd "$HERE" || return
+	master=''
+	ulimit -c 0
+}
+
+teardown() {
+	local worker
+
+	[ -n "${master:-}" ] || return 0
+	worker=$(pgrep -P "$master" || true)
+	kill "$master" 2>/dev/null || true
+	for _ in $(seq 50); do
+		kill -0 "$master" 2>/dev/null || break
+		sleep 0.1
+	done
+	# shellcheck disable=SC2086 # one word each
+	kill -9 "$master" $worker 2>/dev/null || true
+}
+
+# ---- systemd
+
+# uncommented FILE: with all that is there to be chosen, chosen.
+uncommented() {
+	sed 's/^#\([A-Z][A-Za-z]*=\)/\1/' "$1"
+}
+
+# assignments FILE: what the lines Environment= of a drop-in for signer.service come to.
+assignments() {
+	sed -n 's/^Environment=//p' "$1" | sed "s|%L|$HERE/logs|g; s|%p|signer|g"
+}
+
+@test "contract I2: the drop-in is one that systemd takes, as it is and with everything in it chosen" {
+	command -v systemd-analyze >/dev/null || skip "there is no systemd on this machine"
+	printf '[Unit]\nDescription=signer\n[Service]\nExecStart=/bin/true\n' >signer.service
+	mkdir signer.service.d
+	# What systemd says of them, and not of the machine's own units, which it reads too.
+	verify() {
+		run bash -c 'timeout 60 systemd-analyze verify --man=no ./signer.service 2>&1 | grep -e signer -e p11shim'
+	}
+	cp "$EXAMPLES/systemd/p11shim.conf" signer.service.d/
+	verify
+	assert_output ''
+	uncommented "$EXAMPLES/systemd/p11shim.conf" >signer.service.d/p11shim.conf
+	[ "$(grep -c '^[A-Z]' signer.service.d/p11shim.conf)" -gt "$(grep -c '^[A-Z]' "$EXAMPLES/systemd/p11shim.conf")" ]
+	verify
+	assert_output ''
+	# It does look there.
+	sed -i 's/^LogsDirectory=/LogDirectory=/' signer.service.d/p11shim.conf
+	verify
+	assert_output --partial "p11shim.conf:"
+}
+
+@test "contract I2: the drop-in's own variables, and no others: the log is where it says" {
+	# As it is: in the journal, by syslog.
+	assignments "$EXAMPLES/systemd/p11shim.conf" >as-is
+	assert_equal "$(cat as-is)" "LD_PRELOAD=libp11shim.so"$'\n'"P11SHIM_LOG=syslog"
+	if [ "$(id -u)" -eq 0 ]; then
+		run timeout -k 5 70 "$ROOT/tests/trace/syslog.py" messages \
+			env -i LD_PRELOAD="$SHIM" "$(sed 1d as-is)" "$BUILD/trace/steps" "$BUILD/mock/mock.so" init finalise
+		assert_success
+		grep -q '^<14>p11shim\[.* consumer=steps module=mock.so C_Initialize CKR_OK$' messages
+	fi
+	# All of it chosen, in the order of the file: the later of two wins, as with systemd.
+	uncommented "$EXAMPLES/systemd/p11shim.conf" | grep -v P11SHIM_MODE >chosen.conf
+	mkdir -p "$(assignments chosen.conf | sed -n 's|^P11SHIM_LOG=\(/.*\)/log$|\1|p')"
+	assignments chosen.conf | sed "s|libp11shim.so|$SHIM|" >chosen
+	# shellcheck disable=SC2046 # an assignment a line, without blanks
+	run timeout -k 5 60 env -i $(cat chosen) "$BUILD/trace/steps" "$BUILD/mock/mock.so" init abort
+	assert_equal "$status" 134
+	grep -q ' C_Initialize CKR_OK$' logs/p11shim/signer/log
+	grep -q '^==p11shim== SIGABRT' logs/p11shim/signer/log
+	grep -q '"name":"C_Initialize"' logs/p11shim/signer/trace
+}
+
+# confined COMMAND: as systemd confines a service; see there.
+confined() {
+	run timeout -k 5 60 "$ROOT/tests/services/confined.py" "$@"
+	[ "$status" -ne 125 ] || skip "no systemd-analyze, or no filter of system calls can be had here"
+}
+
+@test "contract I2 I3 I5: a log, a trace and the report of a crash under systemd's hardening" {
+	confined chroot / true
+	assert_equal "$status" 159 # it does confine
+	confined python3 -c 'import mmap; mmap.mmap(-1, 4096, prot=7)'
+	assert_output --partial PermissionError
+	steps=("$BUILD/trace/steps" "$BUILD/mock/mock.so"
+		init init call 5 threads 3 5 tree 3 2 finalise finalise finalise abort)
+	for groups in '' '--deny @privileged --deny @resources --deny @ipc'; do
+		rm -f log trace
+		# shellcheck disable=SC2086 # words
+		confined $groups env LD_PRELOAD="$SHIM" P11SHIM_LOG="$HERE/log" P11SHIM_LOG_LEVEL=calls \
+			P11SHIM_TRACE="$HERE/trace" P11SHIM_ON_CRASH=1 "${steps[@]}"
+		assert_equal "$status" 134
+		assert_line 'finalise: CKR_CRYPTOKI_NOT_INITIALIZED'
+		grep -q ' fork child of a process' log
+		grep -q 'finding double-finalise: ' log
+		grep -q 'stack: ' log
+		grep -q '^==p11shim== SIGABRT' log
+		grep -q '"cat":"crash"' trace
+	done
+}
+
+# ---- Raised privileges
+
+# in_own_root: the script on standard input, in a root directory where the library is
+# installed so that the linker gives it to privileged programs too, with
+#
+#   programs             makes /test/set-uid, /test/set-gid, /test/capable and /test/ordinary
+#   try WHICH VARIABLES  one of them initialises twice, and aborts: as a user who may set what
+#                        he likes and own nothing. Says what came of it
+in_own_root() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can make a program of another user"
+	{
+		cat <<-'SCRIPT'
+			set -u
+			export LC_ALL=C
+			umask 022
+			ulimit -c 0
+			mkdir -m 777 /test/files
+			programs() {
+				for which in set-uid set-gid capable ordinary; do
+					cp "$BUILD/trace/steps" /test/$which
+				done
+				cp "$BUILD/mock/mock.so" /test/
+				chmod u+s /test/set-uid
+				chgrp 12345 /test/set-gid
+				chmod g+s /test/set-gid
+				setcap cap_net_raw+ep /test/capable || exit 124
+			}
+			nobody() {
+				setpriv --reuid=65534 --regid=65534 --clear-groups env -i LD_PRELOAD=libp11shim.so "$@"
+			}
+			try() {
+				which=$1
+				shift
+				nobody "$@" /test/$which /test/mock.so init init abort 2>&1 |
+					sed -e '/^mock: /d' -e '/: line [0-9]*: .* Aborted /d' -e "s/^/$which: /"
+				for file in /test/files/*; do
+					[ ! -e "$file" ] || echo "$which: left ${file##*/}, of $(stat -c %u:%g:%a "$file")"
+				done
+			}
+		SCRIPT
+		cat
+	} >script
+	run timeout -k 5 60 "$ROOT/tests/services/own-root" "$SHIM" bash "$HERE/script"
+	[ "$status" -ne 125 ] || skip "no root directory of its own can be had here"
+	[ "$status" -ne 124 ] || skip "no file capabilities can be had here"
+}
+
+@test "contract H2: with raised privileges nothing of the user's counts: variables, files, handlers" {
+	in_own_root <<-'SCRIPT'
+		programs
+		mkdir -p /test/home/.config/p11shim
+		printf '[*]\nlog = /test/files/log\ntrace = /test/files/trace\non-crash = 1\n' >/test/home/.config/p11shim/p11shim.conf
+		for which in ordinary set-uid set-gid capable; do
+			n=0
+			for wish in P11SHIM_LOG=/test/files/log P11SHIM_LOG=stderr P11SHIM_TRACE=/test/files/trace P11SHIM_ON_CRASH=1 \
+				P11SHIM_CONFIG=/test/home/.config/p11shim/p11shim.conf XDG_CONFIG_HOME=/test/home/.config HOME=/test/home \
+				P11SHIM_ALREADY=report P11SHIM_DISABLE=1 P11SHIM_MODE=observe; do
+				if [ "$(try $which $wish)" = "$which: init: CKR_OK
+		$which: init: CKR_OK" ]; then
+					n=$((n + 1))
+				elif [ $which != ordinary ]; then
+					try $which $wish
+				fi
+				rm -f /test/files/*
+			done
+			echo "$which: $n of 10 wishes without effect"
+		done
+	SCRIPT
+	assert_output "ordinary: 0 of 10 wishes without effect
+set-uid: 10 of 10 wishes without effect
+set-gid: 10 of 10 wishes without effect
+capable: 10 of 10 wishes without effect"
+}
+
+@test "contract H2: with raised privileges the file in /etc counts" {
+	in_own_root <<-'SCRIPT'
+		programs
+		mkdir /etc/p11shim
+		printf '[*]\nlog = /test/files/log\ntrace = /test/files/trace\non-crash = 1\n[mock.so]\nalready = report\n' >/etc/p11shim/p11shim.conf
+		for which in ordinary set-uid set-gid capable; do
+			try $which P11SHIM_TRACE=/test/files/of-the-user P11SHIM_ALREADY=hide
+			grep -o -e ' C_Initialize CKR_[A-Z_]*$' -e '^==p11shim== SIGABRT' /test/files/log | sort -u
+			rm -f /test/files/*
+		done
+	SCRIPT
+	log=" C_Initialize CKR_OK
+==p11shim== SIGABRT"
+	assert_output "ordinary: init: CKR_OK
+ordinary: init: CKR_OK
+ordinary: left log, of 65534:65534:600
+ordinary: left of-the-user, of 65534:65534:600
+$log
+set-uid: init: CKR_OK
+set-uid: init: CKR_CRYPTOKI_ALREADY_INITIALIZED
+set-uid: left log, of 0:65534:600
+set-uid: left trace, of 0:65534:600
+ C_Initialize CKR_CRYPTOKI_ALREADY_INITIALIZED
+$log
+set-gid: init: CKR_OK
+set-gid: init: CKR_CRYPTOKI_ALREADY_INITIALIZED
+set-gid: left log, of 65534:12345:600
+set-gid: left trace, of 65534:12345:600
+ C_Initialize CKR_CRYPTOKI_ALREADY_INITIALIZED
+$log
+capable: init: CKR_OK
+capable: init: CKR_CRYPTOKI_ALREADY_INITIALIZED
+capable: left log, of 65534:65534:600
+capable: left trace, of 65534:65534:600
+ C_Initialize CKR_CRYPTOKI_ALREADY_INITIALIZED
+$log"
+}
+
+@test "contract J1: what the drop-in says of the dynamic linker: set-id bits, file capabilities and what goes with them" {
+	in_own_root <<-'SCRIPT'
+		programs
+		# As packages and `make install` leave it.
+		chmod 755 /lib/libp11shim.so
+		# How often C_Initialize can be called: without the library the module minds the second.
+		as() {
+			program=$1
+			shift
+			setpriv --reuid=65534 --regid=65534 --clear-groups "$@" env -i LD_PRELOAD=libp11shim.so \
+				"$program" /test/mock.so init init 2>/dev/null | grep -c 'init: CKR_OK'
+		}
+		for which in ordinary set-uid set-gid capable; do
+			echo "$which: $(as /test/$which) $(as /test/$which --no-new-privs)"
+		done
+		echo "ambient: $(as /test/ordinary --inh-caps=+net_raw --ambient-caps=+net_raw)"
+	SCRIPT
+	assert_line 'ordinary: 2 2'
+	assert_line 'set-uid: 1 2'
+	assert_line 'set-gid: 1 2'
+	assert_line 'capable: 1 1'
+	assert_line 'ambient: 2'
+}
+
+# ---- Servers
+
+# A token that the servers' own user may use too, since they give up root.
+need_servers_token() {
+	need_token
+	[ -n "$(find /usr/lib /usr/lib64 -path '*engines-*' -name pkcs11.so 2>/dev/null)" ] ||
+		skip "OpenSSL's engine pkcs11 is not installed"
+	chmod a+x "$BATS_RUN_TMPDIR" "$HERE/.." "$HERE"
+	cp -r "$TOKEN_DIR" token
+	sed "s|$TOKEN_DIR|$HERE/token|" "$SOFTHSM2_CONF" >token/softhsm2.conf
+	chmod -R a+rwX token
+	mkdir logs
+	export SOFTHSM2_CONF=$HERE/token/softhsm2.conf PKCS11_MODULE_PATH=$SOFTHSM2_MODULE
+	for ((port = 20000 + RANDOM % 20000; ; port++)); do
+		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+}
+
+served() {
+	[ "$(timeout 20 curl -sk --max-time 10 "https://127.0.0.1:$port/")" = served ]
+}
+
+mapped() {
+	grep -qF "$(basename "$SHIM")" "/proc/$1/maps"
+}
+
+# What the log of a server has to show, and must not.
+log_shows_nothing_wrong() {
+	grep -q 'consumer=pkcs11.so module=libsofthsm2.so C_Login CKR_OK' "$1"
+	grep -q ' fork child of a process' "$1"
+	run grep -E ' finding ' "$1"
+	refute_line --regexp 'finding (double|use|sessions|unload|inherited|finalise|call|others|incompatible)'
+	run grep -E "$TOKEN_PIN( |$)" "$1"
+	assert_output ''
+	run grep -E '\[[a-z_:]*(alert|emerg|crit)\]|exited on signal|exit signal' "$2"
+	assert_output ''
+}
+
+# commented FILE TEXT: that line of an example's comments, for the token of this test.
+commented() {
+	sed -n "s/^#[[:blank:]]*\\($2.*\\)/\\1/p" "$1" |
+		sed "s/TOKEN/$TOKEN_LABEL/; s/KEY/key1/; s/=PIN/=$TOKEN_PIN/"
+}
+
+# nginx, with the variables of the drop-in, but for where the library lies and the log is.
+# shellcheck disable=SC2120 # by `run`
+as_nginx_service() {
+	timeout -k 5 60 env -i PATH="$PATH" SOFTHSM2_CONF="$SOFTHSM2_CONF" PKCS11_MODULE_PATH="$PKCS11_MODULE_PATH" \
+		"$(assignments "$EXAMPLES/systemd/p11shim.conf" | sed -n "s|^LD_PRELOAD=libp11shim.so$|LD_PRELOAD=$SHIM|p")" \
+		P11SHIM_LOG="$HERE/log" "$(command -v nginx)" -p "$HERE" -e "$HERE/logs/error.log" -c "$HERE/nginx.conf" "$@" 3>&- </dev/null
+}
+
+@test "contract F2 I2: nginx as docs/examples says: -t, two workers that are not root, an upgrade in flight" {
+	command -v nginx >/dev/null || skip "nginx is not installed"
+	need_servers_token
+	cp "$EXAMPLES/nginx/p11shim.conf" .
+	cat >nginx.conf <<-EOT
+		$([ "$(id -u)" -ne 0 ] || echo "user nobody $(id -gn nobody);")
+		worker_processes 2;
+		pid $HERE/pid;
+		error_log $HERE/logs/error.log info;
+		include $HERE/p11shim.conf;
+		$(commented p11shim.conf ssl_engine)
+		events {}
+		http {
+			access_log off;
+			client_body_temp_path $HERE/body;
+			proxy_temp_path $HERE/proxy;
+			fastcgi_temp_path $HERE/fastcgi;
+			uwsgi_temp_path $HERE/uwsgi;
+			scgi_temp_path $HERE/scgi;
+			server {
+				listen 127.0.0.1:$port ssl;
+				ssl_certificate $HERE/token/certificate.pem;
+				$(commented p11shim.conf ssl_certificate_key)
+				location / {
+					return 200 served;
+				}
+			}
+		}
+	EOT
+	run as_nginx_service -t
+	assert_success
+	assert_line --partial 'test is successful'
+	grep -q 'consumer=pkcs11.so module=libsofthsm2.so C_Login CKR_OK' log
+	as_nginx_service
+	eventually test -s pid
+	master=$(cat pid)
+	eventually served
+	served
+	for pid in "$master" $(pgrep -P "$master"); do
+		mapped "$pid"
+	done
+	# The new program finds the library, the log and the module in what nginx leaves it.
+	old=$master
+	kill -USR2 "$old"
+	eventually test -e pid.oldbin -a -s pid
+	master=$(cat pid)
+	[ "$master" -ne "$old" ]
+	kill -QUIT "$old"
+	eventually test ! -e pid.oldbin
+	eventually served
+	mapped "$master"
+	grep -q "pid=$master .* consumer=pkcs11.so module=libsofthsm2.so C_Login CKR_OK" log
+	kill -QUIT "$master"
+	eventually test ! -e pid
+	log_shows_nothing_wrong log logs/error.log
+}
+
+apache_with() {
+	local modules
+
+	for modules in /usr/lib/apache2/modules /usr/lib64/httpd/modules /usr/lib/httpd/modules; do
+		[ ! -e "$modules/mod_mpm_$1.so" ] || break
+	done
+	cat >apache.conf <<-EOT
+		ServerRoot $HERE
+		ServerName localhost
+		PidFile $HERE/pid
+		ErrorLog $HERE/logs/error.log
+		LogLevel info
+		$([ "$(id -u)" -ne 0 ] || printf 'User nobody\nGroup %s\n' "$(id -gn nobody)")
+		Listen 127.0.0.1:$port
+		LoadModule mpm_$1_module $modules/mod_mpm_$1.so
+		LoadModule authz_core_module $modules/mod_authz_core.so
+		LoadModule dir_module $modules/mod_dir.so
+		LoadModule ssl_module $modules/mod_ssl.so
+		DocumentRoot $HERE/pages
+		DirectoryIndex page
+		StartServers 2
+		SSLEngine on
+		SSLSessionCache none
+		SSLCertificateFile $HERE/token/certificate.pem
+		$(commented envvars SSLCryptoDevice)
+		$(commented envvars SSLCertificateKeyFile)
+	EOT
+}
+
+# As apache2ctl does: the file of variables is read by a shell, for all that it starts.
+as_apache2ctl() {
+	timeout -k 5 60 env -i PATH="$PATH" APACHE_LOG_DIR="$HERE/logs" SOFTHSM2_CONF="$SOFTHSM2_CONF" \
+		PKCS11_MODULE_PATH="$PKCS11_MODULE_PATH" sh -eu -c '. ./envvars; exec "$@"' - \
+		"$apache" -f "$HERE/apache.conf" "$@" 3>&- </dev/null
+}
+
+resumed() {
+	[ "$(grep -c 'resuming normal operations' logs/error.log)" -eq 2 ]
+}
+
+@test "contract F2 I2: Apache as docs/examples says, prefork and event: -t, a start, a graceful restart" {
+	local mpm pid
+
+	apache=$(command -v apache2 || command -v httpd) || skip "Apache is not installed"
+	need_servers_token
+	sed "s|^export LD_PRELOAD=libp11shim.so$|export LD_PRELOAD=$SHIM|" "$EXAMPLES/apache/envvars" >envvars
+	mkdir pages
+	printf served >pages/page
+	chmod -R a+rX pages
+	for mpm in prefork event; do
+		apache_with $mpm
+		rm -f logs/*
+		run as_apache2ctl -t
+		assert_success
+		assert_output 'Syntax OK'
+		as_apache2ctl -k start
+		eventually test -s pid
+		master=$(cat pid)
+		eventually served
+		served
+		for pid in "$master" $(pgrep -P "$master"); do
+			mapped "$pid"
+		done
+		kill -USR1 "$master"
+		eventually resumed
+		eventually served
+		[ "$(cat pid)" -eq "$master" ]
+		kill "$master"
+		eventually test ! -e pid
+		log_shows_nothing_wrong logs/p11shim.log logs/error.log
+		master=''
+	done
+}
