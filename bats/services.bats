@@ -115,6 +115,28 @@ confined() {
 	done
 }
 
+@test "contract C8: parameters of C_Initialize under a filter of system calls without @ipc" {
+	cat >parameters.c <<-'C'
+		#include <dlfcn.h>
+		#include <stdio.h>
+		int main(int count, char **arguments)
+		{
+			struct { void *functions[4]; unsigned long flags; const char *parameters; } given =
+				{{0}, 2, "configdir='/nowhere'"};
+			unsigned long (*initialise)(void *) = (unsigned long (*)(void *))
+				dlsym(dlopen(arguments[count - 1], RTLD_NOW), "C_Initialize");
+			return printf("%#lx\n", initialise(&given)) < 0;
+		}
+	C
+	cc -o parameters parameters.c -ldl
+	confined --deny @ipc ./parameters "$BUILD/mock/mock-same.so"
+	assert_success
+	expected=$output
+	confined --deny @ipc env LD_PRELOAD="$SHIM" ./parameters "$BUILD/mock/mock-same.so"
+	assert_success
+	assert_output "$expected"
+}
+
 # ---- Raised privileges
 
 # in_own_root: the script on standard input, in a root directory where the library is
