@@ -10,17 +10,21 @@
  *	threads T N          T threads named worker-0 and so on: C_GetInfo N times each.
  *	                     The last is told of as: NAME PROCESS THREAD N
  *	saying T N           T threads that `say N`
+ *	cancelled N          a thread that has been cancelled, and does not know it yet: the
+ *	                     same; no call may be where it ends
  *	tree P N             a tree of P processes, this one among them, that all do
  *	                     `call N` at the same time: PROCESS PARENT, a line each
  *	child STEP...        fork; the child executes this program anew, with the rest
  *	exec STEP...         the same without a fork
  *	name NAME            of this thread
- *	gate                 read standard input to its end
+ *	gate                 read standard input to its end; as the first step, before the
+ *	                     module is loaded
  *	sh COMMAND           runs it, without the library
  *	limit BYTES          RLIMIT_FSIZE; 0: none
- *	reuse PATH N         close all descriptors but 0 to 2, and open N files PATH-0 and
- *	                     so on in their place
- *	unwritten            are those files empty?
+ *	reuse PATH N         close all descriptors but 0 to 2; open that file, by N numbers
+ *	                     from 3 on
+ *	lowest               the lowest number that a descriptor can get
+ *	unwritten            is it empty, and still there by all of them?
  *	hold FIFO            open it for reading, and never read
  *	chroot DIRECTORY, chdir DIRECTORY, user N
  *	exit N, _exit N, abort, kill
@@ -94,7 +98,8 @@ static CK_RV call_and_say(long times)
 
 	for (long i = 1; i <= times && rv == CKR_OK; i++) {
 		rv = call(1);
-		print("%d %d %ld\n", (int)getpid(), number_of_thread(), i);
+		/* long, so that a pipe does not hold many */
+		print("%d %d %-200ld\n", (int)getpid(), number_of_thread(), i);
 	}
 	return rv;
 }
@@ -135,6 +140,27 @@ static void threads(int count, long times, int says)
 	}
 	for (int i = 0; i < count; i++)
 		pthread_join(workers[i].thread, NULL);
+}
+
+static void *work_cancelled(void *argument)
+{
+	CK_RV rv;
+
+	pthread_cancel(pthread_self());
+	rv = call(*(long *)argument);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	if (rv == CKR_OK)
+		print("cancelled: ok\n");
+	return NULL;
+}
+
+static void cancelled(long times)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, work_cancelled, &times))
+		fail("thread");
+	pthread_join(thread, NULL);
 }
 
 /* ---- processes */
@@ -222,6 +248,16 @@ static void shell(const char *command)
 	wait_for_children();
 }
 
+/* Says when it is there. */
+static void gate(void)
+{
+	char byte;
+
+	print("waiting\n");
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+}
+
 /* ---- what a host does to itself */
 
 static void limit(long bytes)
@@ -234,44 +270,43 @@ static void limit(long bytes)
 		fail("limit");
 }
 
-static const char *reused;
-static int reused_count;
+static int reused; /* so many numbers, from 3 on */
+static struct stat reused_file;
 
-static int reused_file(int i, int flags)
-{
-	char path[4096];
-
-	snprintf(path, sizeof path, "%s-%d", reused, i);
-	return open(path, flags, 0600);
-}
-
+/* At once: within a tenth of a second the journal may not look whether its file is still there. */
 static void reuse(const char *path, int count)
 {
-	reused = path;
-	reused_count = count;
+	int fd;
+
 	for (int i = 3; i < 1024; i++)
 		close(i);
-	for (int i = 0; i < count; i++)
-		if (reused_file(i, O_CREAT | O_RDWR) != 3 + i)
+	fd = open(path, O_CREAT | O_RDWR | O_TRUNC, 0600);
+	for (int i = 3; i < 3 + count; i++)
+		if (fd != i && dup2(fd, i) < 0)
 			fail("reuse");
+	reused = count;
+	fstat(3, &reused_file);
 }
 
-/* Each by its number, and nothing in it. */
+/* All still lead there, and nothing is in it. */
 static const char *unwritten(void)
 {
-	struct stat there, by_number;
+	struct stat now;
 
-	for (int i = 0; i < reused_count; i++) {
-		int fd = reused_file(i, O_RDONLY);
-
-		if (fd < 0 || fstat(fd, &there) || fstat(3 + i, &by_number) ||
-		    there.st_ino != by_number.st_ino)
+	for (int i = 3; i < 3 + reused; i++)
+		if (fstat(i, &now) || now.st_ino != reused_file.st_ino || now.st_dev != reused_file.st_dev)
 			return "not what was opened";
-		if (there.st_size)
+		else if (now.st_size)
 			return "written to";
-		close(fd);
-	}
 	return "ok";
+}
+
+static int lowest(void)
+{
+	int fd = dup(STDOUT_FILENO);
+
+	close(fd);
+	return fd;
 }
 
 /* ---- steps */
@@ -321,6 +356,8 @@ static int crowds(const char *step, char ***at)
 	if (is(step, "threads") || is(step, "saying")) {
 		count = (int)next_number(at);
 		threads(count, next_number(at), is(step, "saying"));
+	} else if (is(step, "cancelled")) {
+		cancelled(next_number(at));
 	} else if (is(step, "tree")) {
 		count = (int)next_number(at);
 		tree(count, next_number(at));
@@ -352,17 +389,17 @@ static void happens(const char *step, char ***at)
 {
 	const char *path;
 	int failed = 0;
-	char byte;
 
 	if (is(step, "name"))
 		failed = prctl(PR_SET_NAME, next(at));
 	else if (is(step, "gate"))
-		while (read(STDIN_FILENO, &byte, 1) > 0)
-			;
+		gate();
 	else if (is(step, "sh"))
 		shell(next(at));
 	else if (is(step, "limit"))
 		limit(next_number(at));
+	else if (is(step, "lowest"))
+		print("lowest: %d\n", lowest());
 	else if (is(step, "hold"))
 		failed = open(next(at), O_RDONLY | O_NONBLOCK) < 0;
 	else if (is(step, "chroot"))
@@ -396,6 +433,10 @@ int main(int argc, char **argv)
 		return 99;
 	}
 	arguments = argv;
+	if (is(*at, "gate")) {
+		gate();
+		at++;
+	}
 	module = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
 	get = module ? (CK_C_GetFunctionList)(uintptr_t)dlsym(module, "C_GetFunctionList") : NULL;
 	if (!get || get(&list) != CKR_OK) {
