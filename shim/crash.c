@@ -125,6 +125,7 @@ static void put_title(const char *title)
 
 static void put_flights(void)
 {
+	uint64_t now = clock_at(CLOCK_MONOTONIC);
 	for (unsigned i = 0; i < FLIGHTS; i++) {
 		struct flying f;
 		struct text text = new_line("  ");
@@ -138,7 +139,7 @@ static void put_flights(void)
 		text_put(&text, ", thread ");
 		text_number(&text, (uint64_t)f.tid);
 		text_put(&text, ", for ");
-		text_microseconds(&text, clock_at(CLOCK_MONOTONIC) - f.began);
+		text_microseconds(&text, now > f.began ? now - f.began : 0);
 		text_put(&text, " us, called from ");
 		stack_print_address(&text, (uintptr_t)f.caller - 1, false);
 		put_line(&text);
@@ -225,6 +226,45 @@ static void wait_for_writer(void)
 		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 
+static bool in_call(void)
+{
+	for (unsigned i = 0; i < FLIGHTS; i++)
+		if (atomic_load(&flights()[i].thread) == thread_self())
+			return true;
+	return false;
+}
+
+/*
+ * A program that takes such signals itself, outside of PKCS #11, may well live on them
+ * (the JVM does): its handler is called as if ours were not there, with what the
+ * kernel would have blocked for it, and ours stays. False: there is none, or it is to
+ * be called once only, which the kernel knows better.
+ */
+static bool leave_to_program(const struct sigaction *its, int number, siginfo_t *info, ucontext_t *context)
+{
+	if (its->sa_handler == SIG_DFL || its->sa_handler == SIG_IGN || its->sa_flags & SA_RESETHAND ||
+	    in_call())
+		return false;
+	sigset_t blocked;
+	sigorset(&blocked, &context->uc_sigmask, &its->sa_mask);
+	if (!(its->sa_flags & SA_NODEFER))
+		sigaddset(&blocked, number);
+	sigprocmask(SIG_SETMASK, &blocked, NULL); /* undone when the signal is over */
+	if (its->sa_flags & SA_SIGINFO)
+		its->sa_sigaction(number, info, context);
+	else
+		its->sa_handler(number);
+	return true;
+}
+
+static const struct fatal *which(int number)
+{
+	const struct fatal *f = fatal;
+	while (f->number != number)
+		f++;
+	return f;
+}
+
 /*
  * The disposition of before stands again when this returns. A fault then happens
  * again, at the same instruction. A trap is over, and so is a signal that was sent:
@@ -233,20 +273,19 @@ static void wait_for_writer(void)
  */
 static void on_fatal(int number, siginfo_t *info, void *context)
 {
+	const struct fatal *signal = which(number);
+	const struct sigaction *its = &before[signal - fatal];
 	int nobody = 0, error = errno;
 	bool happens_again = info->si_code > 0 && number != SIGTRAP && number != SIGSYS;
-	for (unsigned i = 0; i < COUNT(fatal); i++) {
-		if (fatal[i].number != number)
-			continue;
-		if (has_room() &&
-		    atomic_compare_exchange_strong(&writer, &nobody, (int)syscall(SYS_gettid))) {
-			tell(&fatal[i], info, context);
-			atomic_store(&done, true);
-		} else if (atomic_load(&writer)) {
-			wait_for_writer();
-		}
-		sigaction(number, &before[i], NULL);
+	if (leave_to_program(its, number, info, context))
+		return;
+	if (has_room() && atomic_compare_exchange_strong(&writer, &nobody, (int)syscall(SYS_gettid))) {
+		tell(signal, info, context);
+		atomic_store(&done, true);
+	} else if (atomic_load(&writer)) {
+		wait_for_writer();
 	}
+	sigaction(number, its, NULL);
 	if (!happens_again)
 		syscall(SYS_rt_tgsigqueueinfo, syscall(SYS_getpid), syscall(SYS_gettid), number, info);
 	errno = error;

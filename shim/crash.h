@@ -6,7 +6,9 @@
  * life-cycle events, the calls in flight and the stack are written, with what a
  * signal handler may use; then the disposition of before takes over, at the same
  * instruction with the same information: a core dump, or the program's own handler.
- * That happens once; a handler that the program sets later has its place.
+ * That happens once. Where the program had a handler and no PKCS #11 call is on the
+ * thread, that is called and nothing written; a handler that the program sets later
+ * has our place.
  *
  * A call in flight has a place of its own in a table; no locks. The table is wiped
  * at fork (process.h): the calls of other threads are not in the child.

@@ -70,6 +70,7 @@ static struct {
 	uint64_t finalising;  /* when its last C_Finalize began: what was in flight then is not after it */
 	struct moment closed; /* its first dlclose while it had the module initialised */
 	unsigned has;         /* how often it has it initialised, as it sees it */
+	bool adopted; /* observed: in a child, by a module that carried its state over; may be left so */
 } of_view[VIEWS];
 
 static struct {
@@ -230,6 +231,7 @@ static void remember_initialised(const struct view *view, const struct moment *n
 	lock_take(lock());
 	of_view[view - views].initialised = *now;
 	of_view[view - views].closed = (struct moment){0};
+	of_view[view - views].adopted = false;
 	of_view[view - views].has++;
 	if (really) {
 		of_module[m].initialised = (struct deed){view, *now};
@@ -561,6 +563,7 @@ static void adopt(const struct view *view, const struct moment *now)
 	lock_take(lock());
 	of_view[view - views].initialised = *now;
 	of_view[view - views].has = 1;
+	of_view[view - views].adopted = true;
 	lock_give(lock());
 	journal_has(view, true);
 }
@@ -731,6 +734,13 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 	}
 }
 
+/* Has the module ended the session itself? */
+static bool is_gone(CK_RV rv)
+{
+	return rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED || rv == CKR_DEVICE_REMOVED ||
+	       rv == CKR_TOKEN_NOT_PRESENT;
+}
+
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                     struct looked *looked)
 {
@@ -747,6 +757,8 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 	if (function == CALL_C_OpenSession && rv == CKR_OK && words[4] &&
 	    is_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
 		handles_note_opened(view->module, *(CK_SESSION_HANDLE_PTR)words[4], &looked->now);
+	if (calls[function].kind[0] == PARAMETER_SESSION && is_gone(rv))
+		handles_note_opened(view->module, words[0], &(struct moment){0}); /* nobody's to close */
 	if (function == CALL_C_Login || function == CALL_C_LoginUser)
 		check_login(view, words, rv, looked);
 	if (function == CALL_C_Logout && rv == CKR_OK)
@@ -863,7 +875,7 @@ void findings_at_exit(void)
 	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
 		struct moment initialised = of(&of_view[i].initialised);
 		struct story story = {.count = 0};
-		if (!has(&views[i]) || initialised.pid != pid)
+		if (!has(&views[i]) || of_view[i].adopted || initialised.pid != pid)
 			continue;
 		add(&story, "initialised by", views[i].name, initialised);
 		tell(&views[i], INITIALISE_LEAKED, CALLS, &story, "$v never finalised $m", NULL, 0);

@@ -314,7 +314,8 @@ void journal_recorded(const struct view *view, unsigned function, const uintptr_
                       const struct moment *began)
 {
 	int error = errno;
-	uint64_t now = clock_at(CLOCK_MONOTONIC), took = now - began->at;
+	uint64_t now = clock_at(CLOCK_MONOTONIC);
+	uint64_t took = now > began->at ? now - began->at : 0; /* some make that clock go backwards */
 	atomic_store_explicit(&last_moment, now, memory_order_relaxed);
 	if (trace_calls)
 		trace_call(view, function, words, rv, began, took);

@@ -43,7 +43,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,6 +55,7 @@
 #include "login.h"
 #include "module.h"
 #include "mutex.h"
+#include "readable.h"
 #include "view.h"
 
 /*
@@ -399,6 +399,7 @@ static bool read_arguments(struct module_arguments *given, const CK_C_INITIALIZE
 }
 
 #define SHORTEST_TEXT 7 /* shorter than any parameter */
+#define LONGEST_TEXT 4096
 
 /* Bytes of UTF-8. 32-bit addresses of libraries (0xf7...) and stacks (0xff...) have one that is none. */
 static bool in_text(unsigned char c)
@@ -410,26 +411,20 @@ static bool in_text(unsigned char c)
  * What pReserved points to, if it is text: softoken, p11-kit-trust and others take
  * parameters there, and the consumer may have freed them by the time that a
  * child needs them (F2). NULL if not: shorter than any parameter, or than a
- * pointer that looks like text; not printable; not readable. Read by the kernel,
- * which does not crash.
+ * pointer that looks like text; not printable; not readable.
  */
 __attribute__((noinline)) static char *copy_text(const void *pReserved)
 {
-	char buffer[4096];
-	struct iovec to = {buffer, sizeof buffer};
-	struct iovec from[2];
-	/* up to the end of its page, and the next page if there is one */
-	size_t first = 4096 - (uintptr_t)pReserved % 4096;
-	from[0] = (struct iovec){(void *)pReserved, first};
-	from[1] = (struct iovec){(char *)pReserved + first, sizeof buffer - first};
-	long size = syscall(SYS_process_vm_readv, (long)syscall(SYS_getpid), &to, 1L, from,
-	                    first < sizeof buffer ? 2L : 1L, 0L);
+	const char *text = pReserved;
 	size_t length = 0;
-	while (length < (size_t)(size > 0 ? size : 0) && in_text((unsigned char)buffer[length]))
-		length++;
-	if (size <= 0 || length < SHORTEST_TEXT || length >= (size_t)size || buffer[length] != '\0')
-		return NULL;
-	return strdup(buffer);
+	for (;; length++) {
+		bool new_page = length == 0 || (uintptr_t)(text + length) % 4096 == 0;
+		if (length == LONGEST_TEXT || (new_page && !is_readable(text + length, 1)))
+			return NULL;
+		if (!in_text((unsigned char)text[length]))
+			break;
+	}
+	return length >= SHORTEST_TEXT && text[length] == '\0' ? strdup(text) : NULL;
 }
 
 static bool same_arguments(const struct module_arguments *a, const struct module_arguments *b)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -174,10 +175,12 @@ static int open_anew(struct output *output, int kept, bool usable)
 		return kept;
 	}
 	int high = fcntl(opened, F_DUPFD_CLOEXEC, HIGH);
-	if (high >= 0) {
-		close(opened);
-		opened = high;
-	}
+	if (high < 0)
+		high = fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(opened);
+	if (high < 0)
+		return -1;
+	opened = high;
 	atomic_compare_exchange_strong(&output->kept, &kept, opened);
 	return opened;
 }
@@ -304,7 +307,9 @@ bool output_start_stderr(struct output *output)
 bool output_start(struct output *output, const char *path)
 {
 	size_t n = 0;
-	if (path[0] != '/') { /* the host may change its directory */
+	if (path[0] != '/') {             /* the host may change its directory */
+		if (getauxval(AT_SECURE)) /* in which its user would choose where raised privileges write */
+			return false;
 		if (syscall(SYS_getcwd, output->path, output->path_size - 1) < 0)
 			return false;
 		n = strlen(output->path);

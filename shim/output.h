@@ -43,7 +43,7 @@ bool output_start_stderr(struct output *output);
 
 /*
  * To that path, made absolute; it is opened by the first line. False: it cannot be
- * made absolute.
+ * made absolute, or may not be: in a process with raised privileges.
  */
 bool output_start(struct output *output, const char *path);
 

@@ -429,7 +429,7 @@ void trace_crash(const char *signal, uintptr_t address, const uintptr_t *frames,
 		put_pair(&line, "consumer", flying[i].view->name);
 		put_pair(&line, "module", flying[i].view->module->name);
 		put_pair(&line, "call", calls[flying[i].function].name);
-		put_pair_number(&line, "us", (now - flying[i].began) / 1000);
+		put_pair_number(&line, "us", now > flying[i].began ? (now - flying[i].began) / 1000 : 0);
 		text_put(&line.text, "}");
 		if (line.text.cut)
 			text_back(&line.text, &before);

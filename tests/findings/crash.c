@@ -4,6 +4,7 @@
  *   crash MODULE HOW [handler|late-handler]
  *
  *   fault, illegal, breakpoint, forbidden (a system call, by seccomp), abort, raise
+ *   inside     a fault in the module, which is finalised twice (with mode = observe)
  *   wait       says "ready" and its number, and waits to be killed
  *   busy       a fault while another thread is in C_GetInfo (for fragile.so)
  *   two        two threads, the second one while the first is being told of
@@ -224,6 +225,12 @@ static void small(void)
 	fault();
 }
 
+static void inside(void)
+{
+	list->C_Finalize(NULL);
+	list->C_Finalize(NULL);
+}
+
 static volatile char sink;
 
 static void recurse(int depth)
@@ -251,7 +258,8 @@ int main(int argc, char **argv)
 	} way[] = {{"fault", fault},           {"illegal", illegal}, {"breakpoint", breakpoint},
 	           {"forbidden", forbidden},   {"abort", abort},     {"raise", raise_it},
 	           {"wait", wait_for_it},      {"busy", busy},       {"two", two},
-	           {"read", read_interrupted}, {"small", small},     {"overflow", overflow}};
+	           {"read", read_interrupted}, {"small", small},     {"overflow", overflow},
+	           {"inside", inside}};
 	const char *handler = argc > 3 ? argv[3] : "";
 
 	alarm(30);
