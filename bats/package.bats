@@ -70,8 +70,11 @@ field() {
 		usr/lib/$(dpkg-architecture -q DEB_HOST_MULTIARCH)/libp11shim.so
 		usr/share/doc/libp11shim/changelog.gz
 		usr/share/doc/libp11shim/copyright
+		usr/share/doc/libp11shim/examples/apache/envvars
 		usr/share/doc/libp11shim/examples/modules.conf
+		usr/share/doc/libp11shim/examples/nginx/p11shim.conf
 		usr/share/doc/libp11shim/examples/p11shim.conf
+		usr/share/doc/libp11shim/examples/systemd/p11shim.conf
 		usr/share/lintian/overrides/libp11shim
 		usr/share/man/man5/p11shim-trace.5.gz
 		usr/share/man/man5/p11shim.conf.5.gz
