@@ -376,6 +376,47 @@ recorded() {
 	assert_equal "$(grep -c ' C_GetInfo CKR_OK us=' "$log")" 5
 }
 
+# ---- Names that others chose
+
+@test "contract I3: names cannot break a line: quotes, backslashes, line ends, control characters, no UTF-8" {
+	odd=$BATS_TEST_TMPDIR/$'a"b\\c\nd\te\xffe\xc3\xa4+{}[],'
+	cp "$BUILD/trace/answers.so" "$odd.so"
+	cp "$BUILD/trace/steps" "$odd"
+	with_shim "$odd" "$odd.so" init call 5 finalise finalise
+	whole
+	assert_equal "$(count '.name == "C_GetInfo" and .args.module == "a\"b\\c?d?e?eä+{}[],.so"')" 5
+	assert_equal "$(count '.name == "C_GetInfo" and (.args.consumer | startswith("a\"b\\c?d?e?e"))')" 5
+	assert_equal "$(count '.ph == "M" and (.name | endswith("_name")) and (.args.name | startswith("a\"b\\c?d?e?e"))')" 2
+}
+
+# A stack of 32 frames then does not fit into a line, nor do three of them into that of a finding.
+@test "contract I3: paths as long as they can be, and deep stacks: every line is whole" {
+	long=$BATS_TEST_TMPDIR
+	while [ ${#long} -lt 700 ]; do
+		long=$long/$(printf 'long-%.0s' $(seq 40))
+	done
+	longer=$long
+	while [ ${#longer} -lt 3700 ]; do
+		longer=$longer/$(printf 'longer-%.0s' $(seq 30))
+	done
+	mkdir -p "$longer"
+	cp "$BUILD/trace/steps" "$long"
+	cp "$BUILD/trace/answers.so" "$longer"
+	export P11SHIM_LOG=$log P11SHIM_LOG_LEVEL=calls
+	with_shim "$long/steps" "$longer/answers.so" init call 5 finalise deep 40
+	whole
+	assert_equal "$(count '.name == "C_GetInfo"')" 5
+	# Of the stacks what fits; but for the last, whole frames.
+	assert_equal "$(count '.cat == "finding" and .name == "double-finalise" and (.args.stacks | length) >= 2')" 1
+	assert_equal "$(events "select(.cat == \"life\" and (.args.stack | length) >= 5
+		and (.args.stack | all(startswith(\"$long/steps+0x\")))) | .name")" '"real C_Initialize"
+"C_Initialize"
+"real C_Finalize"
+"C_Finalize"
+"C_Finalize"'
+	run -1 grep -v '^20' "$log"
+}
+
 # ---- Arguments that lead nowhere
 
 # absurd [--observe]: all calls are there, and every line is JSON.

@@ -7,6 +7,7 @@
  *	init, finalise       C_Initialize, C_Finalize
  *	call N               C_GetInfo, so often
  *	say N                the same; after each a line, at once: PROCESS THREAD NUMBER
+ *	deep N               initialise once and finalise twice, at the end of N nested calls
  *	threads T N          T threads named worker-0 and so on: C_GetInfo N times each.
  *	                     The last is told of as: NAME PROCESS THREAD N
  *	saying T N           T threads that `say N`
@@ -101,6 +102,22 @@ static CK_RV call_and_say(long times)
 		/* long, so that a pipe does not hold many */
 		print("%d %d %-200ld\n", (int)getpid(), number_of_thread(), i);
 	}
+	return rv;
+}
+
+__attribute__((noinline)) static CK_RV deep(long frames)
+{
+	CK_RV rv;
+
+	if (frames > 1) {
+		rv = deep(frames - 1);
+		__asm__ volatile("" : "+r"(rv)); /* no loop of it */
+		return rv;
+	}
+	rv = list->C_Initialize(NULL);
+	if (rv == CKR_OK)
+		rv = list->C_Finalize(NULL);
+	list->C_Finalize(NULL);
 	return rv;
 }
 
@@ -341,6 +358,8 @@ static int calls(const char *step, char ***at)
 		rv = list->C_Finalize(NULL);
 	else if (is(step, "call"))
 		rv = call(next_number(at));
+	else if (is(step, "deep"))
+		rv = deep(next_number(at));
 	else if (is(step, "say"))
 		rv = call_and_say(next_number(at));
 	else
