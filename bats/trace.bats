@@ -177,6 +177,17 @@ killed_after() {
 	assert_output 0
 }
 
+@test "contract I3: the spans of a module and of its consumer begin and end in turn, whatever its threads do" {
+	run steps restless 4 300
+	assert_success
+	assert_equal "$(grep -c '^restless: CKR_OK$' <<<"$output")" 4
+	valid
+	run -0 jq -sc 'map(select(.ph == "b" or .ph == "e")) | group_by(.id) | map(sort_by(.ts) | .[0].cat as $cat | map(.ph) as $ph
+		| [$cat, (length % 2 == 0 and all(range(length); $ph[.] == (if . % 2 == 0 then "b" else "e" end)))]) | sort' <(events)
+	assert_output '[["consumer",true],["module",true]]'
+	assert_equal "$(count '.cat == "finding"')" 0
+}
+
 @test "contract I3: a module that calls a module: the inner call lies within the outer one" {
 	spy=$(find_module pkcs11-spy.so 2>/dev/null) || skip "no pkcs11-spy.so here"
 	PKCS11SPY=$SOFTHSM2_MODULE PKCS11SPY_OUTPUT=/dev/null run with_shim pkcs11-tool --module "$spy" -L

@@ -10,6 +10,7 @@
  *	deep N               initialise once and finalise twice, at the end of N nested calls
  *	threads T N          T threads named worker-0 and so on: C_GetInfo N times each.
  *	                     The last is told of as: NAME PROCESS THREAD N
+ *	restless T N         T threads that initialise, call and finalise, N times each
  *	saying T N           T threads that `say N`
  *	cancelled N          a thread that has been cancelled, and does not know it yet: the
  *	                     same; no call may be where it ends
@@ -127,7 +128,6 @@ struct worker {
 	pthread_t thread;
 	int number;
 	long times;
-	int says;
 };
 
 static void *work(void *argument)
@@ -137,22 +137,42 @@ static void *work(void *argument)
 
 	snprintf(name, sizeof name, "worker-%d", worker->number);
 	prctl(PR_SET_NAME, name);
-	if (worker->says)
-		call_and_say(worker->times);
-	else if (call(worker->times) == CKR_OK)
+	if (call(worker->times) == CKR_OK)
 		print("%s %d %d %ld\n", name, (int)getpid(), number_of_thread(), worker->times);
 	return NULL;
 }
 
-static void threads(int count, long times, int says)
+static void *work_saying(void *argument)
+{
+	call_and_say(((const struct worker *)argument)->times);
+	return NULL;
+}
+
+static void *work_restless(void *argument)
+{
+	const struct worker *worker = argument;
+	CK_RV rv = CKR_OK;
+
+	for (long i = 0; i < worker->times && rv == CKR_OK; i++) {
+		rv = list->C_Initialize(NULL);
+		if (rv == CKR_OK)
+			rv = call(1);
+		if (rv == CKR_OK)
+			rv = list->C_Finalize(NULL);
+	}
+	print("restless: %s\n", rv_name(rv));
+	return NULL;
+}
+
+static void threads(int count, long times, void *(*do_work)(void *))
 {
 	struct worker workers[64];
 
 	if (count > 64)
 		fail("at most 64 threads");
 	for (int i = 0; i < count; i++) {
-		workers[i] = (struct worker){.number = i, .times = times, .says = says};
-		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
+		workers[i] = (struct worker){.number = i, .times = times};
+		if (pthread_create(&workers[i].thread, NULL, do_work, &workers[i]))
 			fail("thread");
 	}
 	for (int i = 0; i < count; i++)
@@ -372,9 +392,12 @@ static int crowds(const char *step, char ***at)
 {
 	int count;
 
-	if (is(step, "threads") || is(step, "saying")) {
+	if (is(step, "threads") || is(step, "saying") || is(step, "restless")) {
 		count = (int)next_number(at);
-		threads(count, next_number(at), is(step, "saying"));
+		threads(count, next_number(at),
+		        is(step, "saying")     ? work_saying
+		        : is(step, "restless") ? work_restless
+		                               : work);
 	} else if (is(step, "cancelled")) {
 		cancelled(next_number(at));
 	} else if (is(step, "tree")) {
