@@ -85,14 +85,13 @@ include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doo
 
 TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
 
-# What scripts/check-arch and scripts/check-systems need.
-CORE_TESTS = $(LIBRARY) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(TRACE_ALL)
+# What scripts/check-arch and scripts/check-systems need, who may OMIT some.
+SANITIZED = %-asan %-tsan %-asan-clang
+CORE_TESTS = $(filter-out $(SANITIZED) $(OMIT),$(LIBRARY) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(TRACE_ALL))
 
 ifdef SYSROOT
 # The sanitizers are this machine's, and so are NSS and GnuTLS.
-not_foreign = %-asan %-tsan %-asan-clang %/nss-gnutls %/nss-wait
-TESTS := $(filter-out $(not_foreign),$(TESTS))
-CORE_TESTS := $(filter-out $(not_foreign),$(CORE_TESTS))
+TESTS := $(filter-out $(SANITIZED) %/nss-gnutls %/nss-wait,$(TESTS))
 $(OBJECTS): | $(SYSROOT)/.build
 $(UNIT_TESTS): | $(SYSROOT)/.tests
 $(SYSROOT)/.%: scripts/sysroot
@@ -117,7 +116,7 @@ check:
 	@scripts/check $(B)
 
 check-stress:
-	@scripts/setup check
+	@scripts/setup stress
 	@$(MAKE) --no-print-directory tests
 	@$(MAKE) --no-print-directory B=$(B)/tsan EXTRA_CFLAGS='-fsanitize=thread' $(B)/tsan/libp11shim.so mock
 	@TSAN_SHIM=$(B)/tsan/libp11shim.so scripts/check-stress $(B)

@@ -49,6 +49,12 @@ same() {
 	run cat "$BATS_TEST_TMPDIR/out-with" "$BATS_TEST_TMPDIR/err-with"
 }
 
+# Before glibc 2.34 whoever uses threads, and so the library, brings libpthread; dlsym
+# itself then allocates, with the shim or without.
+not_with_libpthread() {
+	! readelf --dynamic "$SHIM" | grep -q libpthread || skip 'dlsym itself allocates on that system'
+}
+
 # The library named without its directory, as `object_of` in the programs says.
 shim_name() {
 	basename "$SHIM"
@@ -211,6 +217,7 @@ C_GetFunctionList from $(shim_name)"
 # bats test_tags=core
 @test "contract A1: a consumer bound to dlsym@GLIBC_2.34 reaches the shim" {
 	run nm -D "$DOORS/versions-new"
+	[ -z "${SYSROOT:-}" ] || [[ $output = *dlsym@GLIBC_2.34* ]] || skip 'that system has no such version yet'
 	assert_output --partial 'dlsym@GLIBC_2.34'
 	refute_output --regexp 'dl(sym|open|close)@GLIBC_2\.(2\.5|0|17)'
 	run with_shim "$DOORS/versions-new"
@@ -284,6 +291,7 @@ door_plain libdoor-module.so"
 
 # bats test_tags=core
 @test "contract A5: dlsym from inside malloc, the other preload before and behind" {
+	not_with_libpthread
 	for order in 'malloc-preload S' 'S malloc-preload'; do
 		for program in quiet lookups constructor unload; do
 			run without_shim "$DOORS/$program"
@@ -301,6 +309,7 @@ door_plain libdoor-module.so"
 
 # bats test_tags=core
 @test "contract A5: a lookup that is not diverted allocates nothing, takes no lock, reads no environment, calls no dl*" {
+	not_with_libpthread
 	for order in 'watch-preload malloc-preload S' 'S watch-preload malloc-preload' \
 		'malloc-preload S watch-preload'; do
 		run preload "$order" "$DOORS/watch"

@@ -13,12 +13,13 @@
 #   crashed        was the last `run` ended by a signal (or by our time-out)?
 #   not_emulated   skip what an emulator of another processor cannot do
 #
-# For programs of another architecture scripts/check-arch sets
+# For programs of another architecture or system scripts/check-arch and
+# scripts/check-systems set
 #
-#   SYSROOT        where modules of that architecture are, and its name
+#   SYSROOT        where its modules are, and the name of
 #   ARCHITECTURE   (elsewhere this machine's own)
 #   EMULATOR       what runs such programs, up to the option for a variable
-#                  (qemu-aarch64 -E); not set where this machine can
+#                  (qemu-aarch64 -E, chroot DIRECTORY env); not set where nothing need
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${BUILD:-$ROOT/build}
@@ -101,5 +102,7 @@ crashed() {
 }
 
 not_emulated() {
-	[ -z "${EMULATOR:-}" ] || skip "$1"
+	case ${EMULATOR:-} in
+	qemu-*) skip "$1" ;;
+	esac
 }
