@@ -302,7 +302,9 @@ killed_after() {
 	run -0 jq -sr 'map(select(.name == "C_Initialize" and .cat == "life"))[0].args.stack[0]' <(events)
 	assert_output --regexp "^$BUILD/trace/steps\+0x[0-9a-f]+$"
 	run -0 addr2line -f -e "$BUILD/trace/steps" "${output##*+}"
-	assert_line --index 1 --regexp "steps\.c:$(grep -n 'list->C_Initialize' "$ROOT/tests/trace/steps.c" | cut -d : -f 1)( |$)"
+	# The line after that with the step's name.
+	line=$(grep -n 'is(step, "init")' "$ROOT/tests/trace/steps.c" | cut -d : -f 1)
+	assert_line --index 1 --regexp "steps\.c:$((line + 1))( |\$)"
 }
 
 # told KIND: every function, and what is to be told of each parameter, in the trace and in the log.
