@@ -402,7 +402,7 @@ line_of() {
 
 @test "contract I6: 100,000 calls take little memory and time" {
 	start=$SECONDS
-	run bash -c 'ulimit -v 400000; exec timeout 60 "$1" --json "$2"' - "$REPORT" "$WORK/big.trace"
+	run bash -c 'ulimit -v 150000; exec timeout 60 "$1" --json "$2"' - "$REPORT" "$WORK/big.trace"
 	assert_success
 	[ $((SECONDS - start)) -lt 40 ]
 	[ "$(jq '[.functions[].calls] | add' <<<"$output")" -eq "$(grep -c '"cat":"call"' "$WORK/big.trace")" ]
@@ -591,10 +591,10 @@ http://www.w3.org/2000/svg'
 	browser_keys $'\uE004'
 	run js 'return document.activeElement.id'
 	assert_output scroller
-	for _ in 1 2 3; do
+	for finding in 1 2 1; do # in order of time; the first one comes again, in the second child
 		browser_keys f
 		run js 'return document.querySelector("#details h3").textContent[0]'
-		assert_output --regexp '[12]'
+		assert_output "$finding"
 	done
 	js 'document.querySelector("#finding-2 summary").focus()' >/dev/null
 	browser_keys $'\uE007'
@@ -620,7 +620,7 @@ http://www.w3.org/2000/svg'
 			esac
 			eventually true 'const c = document.getElementById("canvas"), all = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
 				const seen = new Set(); for (let i = 0; i < all.length; i += 4) seen.add(all[i] << 16 | all[i + 1] << 8 | all[i + 2]);
-				return seen.size > 12'
+				return seen.size > 400'
 		done
 	done
 	run ! cmp -s "$BATS_TEST_TMPDIR/1300-light.png" "$BATS_TEST_TMPDIR/1300-dark.png"
@@ -675,14 +675,19 @@ http://www.w3.org/2000/svg'
 	page big
 	run js 'return document.querySelectorAll("#figures dd")[4].textContent'
 	assert_output --regexp '^(99|100),[0-9]{3}$'
-	run js 'const times = [];
-		for (const id of ["zoom-in", "zoom-in", "zoom-in", "zoom-in", "zoom-out", "zoom-out", "fit"]) {
+	# each step is drawn, and is there soon
+	run js 'const stage = document.getElementById("stage").dataset;
+		const one = (id) => new Promise((done) => {
+			const before = stage.from, start = performance.now();
 			document.getElementById(id).click();
-			const start = performance.now();
-			document.getElementById("scroller").dispatchEvent(new Event("scroll"));
-			times.push(new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start)))));
-		}
-		return Promise.all(times).then((all) => Math.max(...all) < 1500)'
+			requestAnimationFrame(() => setTimeout(() => done(stage.from !== before && performance.now() - start < 1500)));
+		});
+		return (async () => {
+			const all = [];
+			for (const id of ["zoom-in", "zoom-in", "zoom-in", "zoom-out", "zoom-out", "fit"])
+				all.push(await one(id));
+			return all.every((quick) => quick);
+		})()'
 	assert_output true
 }
 
