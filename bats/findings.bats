@@ -207,10 +207,10 @@ told_once() {
 @test "contract I4: use after finalise" {
 	see "$FINDINGS/use-after-finalise" "$SOFTHSM2_MODULE"
 	assert_success
-	found 'use-after-finalise use-after-final libsofthsm2.so C_GetInfo'
-	account 0 0 'the call, by use-after-final' go_on_asking C_GetInfo
-	account 0 1 'finalised by use-after-final' tidy_up C_Finalize
-	account 0 2 'initialised by use-after-final' start_up C_Initialize
+	found 'use-after-finalise use-after-finalise libsofthsm2.so C_GetInfo'
+	account 0 0 'the call, by use-after-finalise' go_on_asking C_GetInfo
+	account 0 1 'finalised by use-after-finalise' tidy_up C_Finalize
+	account 0 2 'initialised by use-after-finalise' start_up C_Initialize
 	logged
 }
 
@@ -218,10 +218,10 @@ told_once() {
 	observe
 	see "$FINDINGS/use-after-finalise" "$SOFTHSM2_MODULE"
 	assert_success
-	found 'use-after-finalise use-after-final libsofthsm2.so C_GetInfo'
-	account 0 0 'the call, by use-after-final' go_on_asking C_GetInfo
-	account 0 1 'finalised before by use-after-final' tidy_up C_Finalize
-	account 0 2 'initialised by use-after-final' start_up C_Initialize
+	found 'use-after-finalise use-after-finalise libsofthsm2.so C_GetInfo'
+	account 0 0 'the call, by use-after-finalise' go_on_asking C_GetInfo
+	account 0 1 'finalised before by use-after-finalise' tidy_up C_Finalize
+	account 0 2 'initialised by use-after-finalise' start_up C_Initialize
 	logged
 }
 
@@ -233,12 +233,12 @@ told_once() {
 	observe
 	see "$FINDINGS/use-after-finalise" "$SOFTHSM2_MODULE" guest
 	assert_success
-	found 'use-after-finalise use-after-final libsofthsm2.so C_GetInfo' \
-		'double-finalise use-after-final libsofthsm2.so C_Finalize'
-	account 0 0 'the call, by use-after-final' go_on_asking C_GetInfo
+	found 'use-after-finalise use-after-finalise libsofthsm2.so C_GetInfo' \
+		'double-finalise use-after-finalise libsofthsm2.so C_Finalize'
+	account 0 0 'the call, by use-after-finalise' go_on_asking C_GetInfo
 	account 0 1 'finalised before by guest.so' guest_finalises C_Finalize
 	account 0 2 'initialised by guest.so' guest_initialises C_Initialize
-	account 1 0 'C_Finalize of use-after-final' tidy_up C_Finalize
+	account 1 0 'C_Finalize of use-after-finalise' tidy_up C_Finalize
 	account 1 1 'finalised before by guest.so' guest_finalises C_Finalize
 	account 1 2 'initialised by guest.so' guest_initialises C_Initialize
 	logged
@@ -249,8 +249,8 @@ told_once() {
 		export P11SHIM_MODE
 		see "$FINDINGS/use-before-initialise" "$SOFTHSM2_MODULE"
 		assert_success
-		found 'use-before-initialise use-before-init libsofthsm2.so C_GetSlotList'
-		account 0 0 'the call, by use-before-init' ask_too_early C_GetSlotList
+		found 'use-before-initialise use-before-initialise libsofthsm2.so C_GetSlotList'
+		account 0 0 'the call, by use-before-initialise' ask_too_early C_GetSlotList
 		assert_equal ${#ACCOUNTS[@]} 1
 		logged
 	done
@@ -263,8 +263,8 @@ told_once() {
 		export P11SHIM_MODE
 		see "$FINDINGS/initialise-leaked" "$SOFTHSM2_MODULE"
 		assert_success
-		found 'initialise-leaked initialise-leak libsofthsm2.so -'
-		account 0 0 'initialised by initialise-leak' start_and_forget C_Initialize
+		found 'initialise-leaked initialise-leaked libsofthsm2.so -'
+		account 0 0 'initialised by initialise-leaked' start_and_forget C_Initialize
 		assert_equal ${#ACCOUNTS[@]} 1
 		logged
 	done
@@ -309,10 +309,10 @@ told_once() {
 		export P11SHIM_MODE
 		see "$FINDINGS/unload-while-initialised" "$MOCK" never
 		assert_success
-		found 'initialise-leaked unload-while-in mock.so -' \
-			'unload-while-initialised unload-while-in mock.so -'
+		found 'initialise-leaked unload-while-initialised mock.so -' \
+			'unload-while-initialised unload-while-initialised mock.so -'
 		account 1 0 'dlclose of mock.so' unload_too_early dlclose
-		account 1 1 'initialised by unload-while-in' start_up C_Initialize
+		account 1 1 'initialised by unload-while-initialised' start_up C_Initialize
 		logged
 	done
 }
@@ -320,9 +320,9 @@ told_once() {
 @test "contract I4: unload while initialised, and C_Finalize comes after it" {
 	see "$FINDINGS/unload-while-initialised" "$MOCK" late
 	assert_success
-	found 'unload-while-initialised unload-while-in mock.so -'
+	found 'unload-while-initialised unload-while-initialised mock.so -'
 	account 0 0 'dlclose of mock.so' unload_too_early dlclose
-	account 0 1 'initialised by unload-while-in' start_up C_Initialize
+	account 0 1 'initialised by unload-while-initialised' start_up C_Initialize
 	logged
 }
 
@@ -332,9 +332,9 @@ told_once() {
 	observe
 	see "$FINDINGS/unload-while-initialised" "$MOCK" late
 	assert_equal "$status" "$alone"
-	found 'unload-while-initialised unload-while-in mock.so -'
+	found 'unload-while-initialised unload-while-initialised mock.so -'
 	account 0 0 'dlclose of mock.so' unload_too_early dlclose
-	account 0 1 'initialised by unload-while-in' start_up C_Initialize
+	account 0 1 'initialised by unload-while-initialised' start_up C_Initialize
 	logged
 }
 
@@ -342,30 +342,30 @@ told_once() {
 	observe
 	see "$FINDINGS/unload-while-initialised" "$MOCK" again
 	assert_success
-	found 'unload-while-initialised unload-while-in mock.so -'
+	found 'unload-while-initialised unload-while-initialised mock.so -'
 	account 0 0 'dlclose of mock.so' unload_too_early dlclose
-	account 0 1 'initialised by unload-while-in' start_up C_Initialize
+	account 0 1 'initialised by unload-while-initialised' start_up C_Initialize
 	logged
 }
 
 @test "contract I4: to close what is still open elsewhere is no unload" {
 	see "$FINDINGS/unload-while-initialised" "$MOCK" harmless
 	assert_success
-	found 'initialise-leaked unload-while-in mock.so -'
-	account 0 0 'initialised by unload-while-in' start_up C_Initialize
+	found 'initialise-leaked unload-while-initialised mock.so -'
+	account 0 0 'initialised by unload-while-initialised' start_up C_Initialize
 	observe
 	MOCK_OPTIONS=lenient=1 see "$FINDINGS/unload-while-initialised" "$MOCK" harmless
 	assert_success
-	found 'double-finalise guest.so mock.so C_Finalize' 'initialise-leaked unload-while-in mock.so -'
+	found 'double-finalise guest.so mock.so C_Finalize' 'initialise-leaked unload-while-initialised mock.so -'
 }
 
 # ---- fork
 
 inherited() {
-	found "inherited-handle inherited-handl $1 C_GetSessionInfo"
-	account 0 0 'the call, by inherited-handl' use_in_child C_GetSessionInfo
-	account 0 1 'session opened by inherited-handl' open_in_parent C_OpenSession
-	account 0 2 'initialised in the parent by inherited-handl' start_in_parent C_Initialize
+	found "inherited-handle inherited-handle $1 C_GetSessionInfo"
+	account 0 0 'the call, by inherited-handle' use_in_child C_GetSessionInfo
+	account 0 1 'session opened by inherited-handle' open_in_parent C_OpenSession
+	account 0 2 'initialised in the parent by inherited-handle' start_in_parent C_Initialize
 	logged
 }
 
@@ -428,9 +428,9 @@ inherited() {
 		export P11SHIM_MODE
 		see "$FINDINGS/finalise-in-child" "$SOFTHSM2_MODULE"
 		assert_success
-		found 'finalise-in-child finalise-in-chi libsofthsm2.so C_Finalize'
-		account 0 0 'C_Finalize in the child, by finalise-in-chi' tidy_up_in_child C_Finalize
-		account 0 1 'initialised in the parent by finalise-in-chi' start_in_parent C_Initialize
+		found 'finalise-in-child finalise-in-child libsofthsm2.so C_Finalize'
+		account 0 0 'C_Finalize in the child, by finalise-in-child' tidy_up_in_child C_Finalize
+		account 0 1 'initialised in the parent by finalise-in-child' start_in_parent C_Initialize
 		run jq '.[0] | .pid == .args.stacks[0].pid and .pid != .args.stacks[1].pid' <<<"$FOUND"
 		assert_output true
 		logged
@@ -514,7 +514,7 @@ differ() {
 	only incompatible-arguments
 	found 'incompatible-arguments guest.so libsofthsm2.so C_Initialize'
 	account 0 0 'C_Initialize of guest.so' guest_initialises C_Initialize
-	account 0 1 'initialised by incompatible-ar' start_up C_Initialize
+	account 0 1 'initialised by incompatible-arguments' start_up C_Initialize
 	run jq -r '.[0].args.text' <<<"$FOUND"
 	assert_output --partial "$2"
 }
@@ -552,8 +552,8 @@ differ() {
 		export P11SHIM_MODE
 		see "$FINDINGS/incompatible-arguments" "$SOFTHSM2_MODULE" callbacks
 		assert_success
-		found 'incompatible-arguments incompatible-ar libsofthsm2.so C_Initialize'
-		account 0 0 'C_Initialize of incompatible-ar' start_up C_Initialize
+		found 'incompatible-arguments incompatible-arguments libsofthsm2.so C_Initialize'
+		account 0 0 'C_Initialize of incompatible-arguments' start_up C_Initialize
 		run resolve "$(jq -r '.[0].args.stacks[0].stack[1]' <<<"$FOUND")"
 		assert_output --partial half_the_callbacks
 		logged

@@ -6,6 +6,7 @@
  * all; the next one simply overwrites a half-made one. One place per module
  * that may still come is kept for its shared view.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -43,14 +44,24 @@ static struct view *find(struct module *module, const struct object *consumer)
 	return NULL;
 }
 
+/* The program itself has no path: its file's name, or, without /proc, the thread's (16 bytes at most). */
 static void name_view(struct view *view, const char *path)
 {
+	char program[1024];
+	ssize_t length =
+	        path[0] ? 0
+	                : syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof program - 1);
+	if (length > 0) {
+		program[length] = '\0';
+		path = program;
+	}
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
-	if (name[0])
-		snprintf(view->name, sizeof view->name, "%s", name);
-	else
-		syscall(SYS_prctl, PR_GET_NAME, view->name); /* the program itself: 16 bytes at most */
+	struct text text = text_in(view->name, sizeof view->name - 1);
+	text_put(&text, name);
+	*text.at = '\0';
+	if (!name[0])
+		syscall(SYS_prctl, PR_GET_NAME, view->name);
 	view->plain = text_is_plain(view->name);
 }
 
