@@ -434,14 +434,13 @@ static CK_RV carry_out(struct call *call)
 __attribute__((noinline)) static CK_RV recorded(struct call *call)
 {
 	struct looked looked;
-	struct flight *flight = NULL;
+	struct flight *flight;
 	uintptr_t word[CALL_PARAMETERS];
 	bool every_call = atomic_load_explicit(&journal_calls, memory_order_relaxed);
 	int error = errno;
 	memcpy(word, call->word, sizeof word);
 	findings_before(call->view, call->function, word, &looked);
-	if (every_call)
-		flight = flight_begin(call->view, call->function, &looked.now, call->caller);
+	flight = flight_begin(call->view, call->function, &looked.now, call->caller);
 	call->moment = &looked.now;
 	errno = error;
 	CK_RV rv = carry_out(call);

@@ -208,13 +208,18 @@ static void tell(const struct fatal *signal, const siginfo_t *info, const uconte
 	trace_crash(signal->name, info->si_code > 0 ? (uintptr_t)info->si_addr : 0, addresses, count);
 }
 
-/* A program's stack for signals may be too small for more than its own handler. */
+/*
+ * A program's stack for signals may be too small for more than its own handler. A
+ * function of libc that is called for the first time costs some thousand bytes of it,
+ * since the library is bound lazily; syscall() has been called by then.
+ */
 #define STACK_WANTED 4096
+#define WORDS (8 / sizeof(long)) /* of the kernel's sets of signals */
 static bool has_room(void)
 {
 	stack_t now;
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	return sigaltstack(NULL, &now) != 0 || !(now.ss_flags & SS_ONSTACK) ||
+	return syscall(SYS_sigaltstack, NULL, &now) != 0 || !(now.ss_flags & SS_ONSTACK) ||
 	       here - (uintptr_t)now.ss_sp > STACK_WANTED;
 }
 
@@ -245,11 +250,15 @@ static bool leave_to_program(const struct sigaction *its, int number, siginfo_t 
 	if (its->sa_handler == SIG_DFL || its->sa_handler == SIG_IGN || its->sa_flags & SA_RESETHAND ||
 	    in_call())
 		return false;
-	sigset_t blocked;
-	sigorset(&blocked, &context->uc_sigmask, &its->sa_mask);
+	unsigned long blocked[WORDS], its_own[WORDS]; /* by hand: see has_room() */
+	memcpy(blocked, &context->uc_sigmask, sizeof blocked);
+	memcpy(its_own, &its->sa_mask, sizeof its_own);
+	for (unsigned i = 0; i < WORDS; i++)
+		blocked[i] |= its_own[i];
 	if (!(its->sa_flags & SA_NODEFER))
-		sigaddset(&blocked, number);
-	sigprocmask(SIG_SETMASK, &blocked, NULL); /* undone when the signal is over */
+		blocked[0] |= 1ul << (number - 1);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, blocked, NULL,
+	        sizeof blocked); /* undone when the signal is over */
 	if (its->sa_flags & SA_SIGINFO)
 		its->sa_sigaction(number, info, context);
 	else
@@ -298,8 +307,10 @@ void crash_start(void)
 	for (unsigned i = 0; i < COUNT(fatal); i++) {
 		if (sigaction(fatal[i].number, NULL, &before[i]) != 0 || before[i].sa_handler == SIG_IGN)
 			continue;
-		/* whether a system call goes on afterwards is decided by ours, for the one of before too */
-		action.sa_flags = SA_SIGINFO | SA_ONSTACK | (before[i].sa_flags & SA_RESTART);
+		/* whether a system call goes on afterwards, and which stack it is, is decided by ours */
+		action.sa_flags = SA_SIGINFO | (before[i].sa_handler == SIG_DFL
+		                                        ? SA_ONSTACK
+		                                        : before[i].sa_flags & (SA_ONSTACK | SA_RESTART));
 		sigaction(fatal[i].number, &action, NULL);
 	}
 }

@@ -10,7 +10,7 @@
  * thread, that is called and nothing written; a handler that the program sets later
  * has our place.
  *
- * A call in flight has a place of its own in a table; no locks. The table is wiped
+ * A recorded call in flight has a place of its own in a table; no locks. The table is wiped
  * at fork (process.h): the calls of other threads are not in the child.
  */
 #ifndef P11SHIM_CRASH_H

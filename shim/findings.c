@@ -69,7 +69,9 @@ static struct {
 	struct moment initialised, finalised;
 	uint64_t finalising;  /* when its last C_Finalize began: what was in flight then is not after it */
 	struct moment closed; /* its first dlclose while it had the module initialised */
-	unsigned has;         /* how often it has it initialised, as it sees it */
+	unsigned has;         /* it has it initialised; observed: how often, as it sees it */
+	int pid;              /* not observed: in which process, and by which change that was seen */
+	unsigned long change;
 	bool adopted; /* observed: in a child, by a module that carried its state over; may be left so */
 } of_view[VIEWS];
 
@@ -232,7 +234,8 @@ static void remember_initialised(const struct view *view, const struct moment *n
 	of_view[view - views].initialised = *now;
 	of_view[view - views].closed = (struct moment){0};
 	of_view[view - views].adopted = false;
-	of_view[view - views].has++;
+	if (view->module->settings.observe)
+		of_view[view - views].has++;
 	if (really) {
 		of_module[m].initialised = (struct deed){view, *now};
 		of_module[m].foreign = false;
@@ -247,9 +250,9 @@ static void remember_finalised(const struct view *view, const struct moment *now
 	unsigned m = number_of(view->module);
 	lock_take(lock());
 	of_view[view - views].finalised = *now;
-	if (entirely)
+	if (entirely && view->module->settings.observe)
 		of_view[view - views].has = 0;
-	else if (of_view[view - views].has > 0)
+	else if (of_view[view - views].has > 0 && view->module->settings.observe)
 		of_view[view - views].has--;
 	if (of_view[view - views].has == 0)
 		of_view[view - views].closed = (struct moment){0};
@@ -263,6 +266,32 @@ static void remember_finalised(const struct view *view, const struct moment *now
 		    (really ? logins[i].view->module == view->module : logins[i].view == view))
 			logins[i].view = NULL;
 	lock_give(lock());
+}
+
+/*
+ * Not observed: whether the view has the module initialised, as it stands. Several of
+ * its threads may come here in another order than they changed that: the last change
+ * counts, whoever tells of it.
+ */
+static void follow(struct view *view)
+{
+	unsigned v = (unsigned)(view - views);
+	int pid = process_number();
+	struct standing is = module_standing(view);
+	lock_take(lock());
+	bool here = of_view[v].pid == pid, had = here && of_view[v].has > 0;
+	bool news = !here || is.changes > of_view[v].change;
+	if (news) {
+		of_view[v].has = is.counts;
+		of_view[v].pid = pid;
+		of_view[v].change = is.changes;
+		if (!is.counts)
+			of_view[v].closed = (struct moment){0};
+	}
+	uint64_t at = clock_at(CLOCK_MONOTONIC);
+	lock_give(lock());
+	if (news && had != is.counts)
+		journal_has(view, is.counts, at);
 }
 
 static void remember_login(const struct view *view, CK_SLOT_ID slot, const struct moment *now)
@@ -529,7 +558,7 @@ static void observe_before(const struct view *view, unsigned function, const uin
 		return;
 	}
 	if (function == CALL_C_Finalize && of_module[m].up == 1 && mine)
-		findings_in_flight(view, 0);
+		findings_in_flight(view);
 	if (looked->standing.up && (function != CALL_C_Finalize || mine))
 		return;
 	add(&story, function == CALL_C_Finalize ? "C_Finalize of" : "the call, by", view->name, act(looked));
@@ -565,7 +594,7 @@ static void adopt(const struct view *view, const struct moment *now)
 	of_view[view - views].has = 1;
 	of_view[view - views].adopted = true;
 	lock_give(lock());
-	journal_has(view, true);
+	journal_has(view, true, 0);
 }
 
 static void forget_parents(const struct module *module)
@@ -613,7 +642,7 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 		remember_finalised(view, &looked->now, true,
 		                   false); /* another has finalised it: it knows now */
 		of_module[m].up = 0;
-		journal_has(view, false);
+		journal_has(view, false, 0);
 	}
 	if (rv != CKR_OK)
 		return;
@@ -625,14 +654,14 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 		if (of_module[m].up == 1)
 			journal_up(module, true);
 		if (has(view) == 1)
-			journal_has(view, true);
+			journal_has(view, true, 0);
 		break;
 	case CALL_C_Finalize:
 		if (has(view) == 1 && !looked->inherited && looked->sessions > 0)
 			tell_of_sessions(view, looked);
 		remember_finalised(view, &looked->now, false, true);
 		if (looked->standing.counts && has(view) == 0)
-			journal_has(view, false);
+			journal_has(view, false, 0);
 		if (looked->standing.up && of_module[m].up == 0)
 			journal_up(module, false);
 		if (of_module[m].up == 0)
@@ -684,6 +713,17 @@ void findings_before(const struct view *view, unsigned function, const uintptr_t
 		observe_before(view, function, words, looked);
 }
 
+/* Finalised too late to count, but finalised. */
+static void forget(const struct view *view)
+{
+	lock_take(lock());
+	bool had = of_view[view - views].has > 0;
+	of_view[view - views].has = 0;
+	lock_give(lock());
+	if (had)
+		journal_has(view, false, 0);
+}
+
 /* Its standing is looked at now if it was not before. */
 static void after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                   struct looked *looked)
@@ -700,21 +740,19 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 	struct standing is = module_standing(view);
 	if (function == CALL_C_Initialize && rv == CKR_OK) {
 		remember_initialised(view, &looked->now, !was->up);
-		if (!was->counts)
-			journal_has(view, true);
+		follow(view);
 	} else if (function == CALL_C_Finalize && rv == CKR_OK && !was->retired) {
 		if (looked->inherited && !was->up)
 			tell_of_child(view, looked);
 		if (is.left && looked->sessions > 0 && !looked->inherited)
 			tell_of_sessions(view, looked);
-		if (is.left) {
+		if (is.left)
 			remember_finalised(view, &looked->now, true, !is.up);
-			if (was->counts)
-				journal_has(view, false);
-		}
+		follow(view);
 	} else if (function == CALL_C_Finalize && was->retired) {
 		tell_of_exit(view, function, looked);
 		remember_finalised(view, &looked->now, true, false);
+		forget(view);
 	} else if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
 		tell_of_surplus(view, looked);
 	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && was->retired) {
@@ -782,16 +820,13 @@ static unsigned in_flight(const struct module *module, struct flying *flying, un
 	return n;
 }
 
-/* inside: how many the shim has counted, where not every call is recorded. */
-void findings_in_flight(const struct view *view, unsigned inside)
+void findings_in_flight(const struct view *view)
 {
 	struct flying flying[ACCOUNTS - 2];
 	char what[COUNT(flying)][48];
 	unsigned n = in_flight(view->module, flying, COUNT(flying));
 	struct story story = {.count = 0};
-	if (atomic_load(&journal_calls))
-		inside = n;
-	if (inside == 0)
+	if (n == 0)
 		return;
 	add(&story, "C_Finalize of", view->name, journal_moment(true));
 	for (unsigned i = 0; i < n; i++) {
@@ -806,7 +841,7 @@ void findings_in_flight(const struct view *view, unsigned inside)
 		add(&story, what[i], flying[i].view->name, began);
 	}
 	tell(view, CALL_IN_FLIGHT, CALL_C_Finalize, &story,
-	     "$v finalised $m last, with calls still in it: $n", NULL, inside);
+	     "$v finalised $m last, with calls still in it: $n", NULL, n);
 }
 
 void findings_never_came_back(const struct view *view, unsigned inside)

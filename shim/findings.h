@@ -29,8 +29,8 @@ void findings_before(const struct view *view, unsigned function, const uintptr_t
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                     struct looked *looked);
 
-/* The last C_Finalize of a module is about to be called while calls are inside. */
-void findings_in_flight(const struct view *view, unsigned inside);
+/* The last C_Finalize of a module is about to be called, perhaps while calls are inside. */
+void findings_in_flight(const struct view *view);
 
 /* Calls are still inside though they were waited for. */
 void findings_never_came_back(const struct view *view, unsigned inside);

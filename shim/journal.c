@@ -304,10 +304,10 @@ void journal_up(const struct module *module, bool up)
 		trace_module(module, up);
 }
 
-void journal_has(const struct view *view, bool has)
+void journal_has(const struct view *view, bool has, uint64_t at)
 {
 	if (UNLIKELY(trace_open))
-		trace_view(view, has);
+		trace_view(view, has, at);
 }
 
 void journal_recorded(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,

@@ -81,9 +81,9 @@ void journal_write_real(const struct module *module, unsigned function, CK_RV rv
 void journal_write_module_at(const struct module *module, const char *event, const struct moment *moment);
 void journal_write_note(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A module, or a view of one, is initialised from now on, or no longer. */
+/* A module, or a view of one, is initialised from now on (at: or from then), or no longer. */
 void journal_up(const struct module *module, bool up);
-void journal_has(const struct view *view, bool has);
+void journal_has(const struct view *view, bool has, uint64_t at);
 
 /* This process has been found to be a forked one. */
 void journal_forked(void);

@@ -352,6 +352,8 @@ static void count_inlock(struct view *view, unsigned count)
 	struct life *life = view->module->life;
 	if (view->count == 0)
 		life->references++; /* matched in release_inlock() */
+	if (view->count == 0 || view_inherited_inlock(view))
+		view_life_inlock(view)->changes++;
 	CHANGE(view->count, count);
 	CHANGE(view->finalised, false);
 	view_life_inlock(view)->counted = true;
@@ -363,6 +365,7 @@ static void release_inlock(struct view *view)
 	view->module->life->references--; /* matches count_inlock() */
 	view->count = 0;
 	view->finalised = true;
+	view_life_inlock(view)->changes++;
 	view_refresh_inlock(view);
 }
 
@@ -823,7 +826,7 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	unsigned inside = life->foreign ? 0 : life->inside;
 	if (UNLIKELY(journal_open) && inside > 0) {
 		lock_give(&life->lock);
-		findings_in_flight(view, inside);
+		findings_in_flight(view);
 		lock_take(&life->lock);
 	}
 	unsigned lost = life->foreign ? 0 : drain_inlock(m);
@@ -1001,6 +1004,7 @@ struct standing module_standing(struct view *view)
 	                            .left = view->finalised,
 	                            .up = life->state == LIFE_UP,
 	                            .inherited = view_inherited_inlock(view),
+	                            .changes = view_life_inlock(view)->changes,
 	                            .retired = is_retired(view)};
 	lock_give(&life->lock);
 	return standing;

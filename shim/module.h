@@ -124,11 +124,12 @@ CK_RV module_call(struct module *module, void *function, unsigned parameters, co
 
 /* How the view stands at the moment. */
 struct standing {
-	bool counts;    /* initialised in this process */
-	bool left;      /* finalised, and not initialised since */
-	bool up;        /* the module is up */
-	bool inherited; /* counts, but in the process that this one was forked from */
-	bool retired;   /* the process is exiting, and the module may be destroyed for it */
+	bool counts;           /* initialised in this process */
+	bool left;             /* finalised, and not initialised since */
+	bool up;               /* the module is up */
+	bool inherited;        /* counts, but in the process that this one was forked from */
+	unsigned long changes; /* see process.h */
+	bool retired;          /* the process is exiting, and the module may be destroyed for it */
 };
 struct standing module_standing(struct view *view);
 

@@ -61,8 +61,9 @@ struct life {
 
 /* A view's state in this process; under life.lock of its module. */
 struct view_life {
-	bool counted;    /* its count was made here; else a count is the parent's */
-	unsigned nested; /* counts that a running initialise of the module made itself */
+	bool counted;          /* its count was made here; else a count is the parent's */
+	unsigned nested;       /* counts that a running initialise of the module made itself */
+	unsigned long changes; /* how often it has begun or ceased to count, for the record */
 };
 
 /* Slot events that were found. Belongs to wait.c, which explains it. */

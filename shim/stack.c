@@ -41,7 +41,7 @@ static char *_Atomic arena;
 static _Atomic(uint32_t) used;
 static _Atomic(stack_id) bucket[BUCKETS];
 static struct known_object *_Atomic objects[OBJECTS];
-static char program[1024];
+static char program[4096];
 
 /* What struct dl_find_object begins with; there are headers that do not know it. */
 struct found_object {
@@ -70,7 +70,7 @@ void stack_start(void)
 	void *memory =
 	        mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-	if (n < 0)
+	if (n < 0 || n == sizeof program - 1) /* unknown, or cut */
 		program[0] = '\0';
 	find_object = (int (*)(void *, struct found_object *))door_dlsym(RTLD_DEFAULT, "_dl_find_object");
 	backtrace(frames, COUNT(frames)); /* loads what it needs */

@@ -241,12 +241,14 @@ void trace_event(const char *consumer, const char *module, const char *event, co
 }
 
 static void span(const char *category, unsigned number, const char *consumer, const struct module *module,
-                 const char *its_path, bool begins)
+                 const char *its_path, bool begins, uint64_t at)
 {
 	char buffer[EVENT_LINE], head[64];
 	struct line line = line_in(buffer, sizeof buffer);
 	struct moment now = journal_moment(false);
 	struct text text = text_in(head, sizeof head - 1);
+	if (at)
+		now.at = at;
 	text_put(&text, begins ? "{\"ph\":\"b\",\"cat\":\"" : "{\"ph\":\"e\",\"cat\":\"");
 	text_put(&text, category);
 	text_put(&text, "\",\"name\":");
@@ -265,16 +267,17 @@ static void span(const char *category, unsigned number, const char *consumer, co
 	finish(&line, "}},\n");
 }
 
-void trace_view(const struct view *view, bool begins)
+void trace_view(const struct view *view, bool begins, uint64_t at)
 {
 	const char *its_path = view->path && view->path[0] ? view->path : stack_program();
-	span("consumer", (unsigned)(MODULES + (view - views)), view->name, view->module, its_path, begins);
+	span("consumer", (unsigned)(MODULES + (view - views)), view->name, view->module, its_path, begins,
+	     at);
 }
 
 void trace_module(const struct module *module, bool begins)
 {
 	span("module", (unsigned)(module->life - p11shim_forgotten.state.life), NULL, module, module->path,
-	     begins);
+	     begins, 0);
 }
 
 /*

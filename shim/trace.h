@@ -33,8 +33,8 @@ void trace_names(const struct moment *moment);
 void trace_event(const char *consumer, const char *module, const char *event, const char *result,
                  const char *detail, const struct moment *moment);
 
-/* A view has its module initialised from now on, or no longer. */
-void trace_view(const struct view *view, bool begins);
+/* A view has its module initialised from then on (0: from now on), or no longer. */
+void trace_view(const struct view *view, bool begins, uint64_t at);
 
 /* A module is initialised from now on, or no longer. */
 void trace_module(const struct module *module, bool begins);
