@@ -416,7 +416,8 @@ static CK_RV observe(struct call *call)
 	CK_RV rv = calls_invoke(target, calls[call->function].parameters,
 	                        call->word); /* REENTRANT: no lock held */
 	process_enter();
-	module_refresh(call->view);
+	if (!gate_is_live(call->list->number)) /* in a child, say */
+		module_refresh(call->view);
 	if (is_life_cycle(call->function))
 		journal_call(call->view, call->function, rv, NULL, call->moment);
 	return rv;
@@ -467,7 +468,7 @@ CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)
 	for (unsigned i = 0; i < calls[call.function].parameters; i++)
 		call.word[i] = gate_word(frame, i);
 	process_enter();
-	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_relaxed)))
+	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_acquire)))
 		return recorded(&call);
 	return carry_out(&call);
 }

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HASH_NONFATAL_OOM 1
@@ -390,26 +392,29 @@ static const char *unless_none(const char *value)
 	return value && strcmp(value, "none") != 0 ? value : NULL;
 }
 
-static const struct settings_list *get(void)
+/*
+ * Opening the journal takes a while. Whoever finds the settings meanwhile waits, so
+ * that nothing is done that it would not see, but not for long: the other may wait in
+ * turn for a lock of the linker that this thread has, or, in a child, not exist.
+ */
+static _Atomic(bool) started;
+
+static void wait_until_started(void)
 {
-	struct settings_list *list = atomic_load_explicit(&settings, memory_order_acquire);
-	if (list)
-		return list;
-	int error = errno;
-	struct settings_list *mine = make();
-	errno = error;
-	if (!mine)
-		return NULL;
-	if (!atomic_compare_exchange_strong(&settings, &list, mine)) {
-		drop(mine);
-		return list;
-	}
+	const struct timespec pause = {0, 1000000};
+	for (int i = 0; i < 200 && !atomic_load_explicit(&started, memory_order_acquire); i++)
+		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
+	atomic_store(&started, true);
+}
+
+static void start_journal(const struct settings_list *list)
+{
 	struct journal_settings journal = {
-	        .log = unless_none(last_value(mine, LOG)),
-	        .trace = unless_none(last_value(mine, TRACE)),
-	        .log_calls = last_number(mine, LOG_LEVEL) == 1,
-	        .trace_calls = last_number(mine, TRACE_LEVEL) == 0,
-	        .on_crash = last_number(mine, ON_CRASH) == 1,
+	        .log = unless_none(last_value(list, LOG)),
+	        .trace = unless_none(last_value(list, TRACE)),
+	        .log_calls = last_number(list, LOG_LEVEL) == 1,
+	        .trace_calls = last_number(list, TRACE_LEVEL) == 0,
+	        .on_crash = last_number(list, ON_CRASH) == 1,
 	};
 	if (journal.log || journal.trace || journal.on_crash) {
 		/* Where to complain is known only now: read once more, for the complaints. */
@@ -418,7 +423,26 @@ static const struct settings_list *get(void)
 		if (again)
 			drop(again);
 	}
-	return mine;
+	atomic_store_explicit(&started, true, memory_order_release);
+}
+
+static const struct settings_list *get(void)
+{
+	struct settings_list *list = atomic_load_explicit(&settings, memory_order_acquire);
+	if (!list) {
+		int error = errno;
+		struct settings_list *mine = make();
+		if (mine && atomic_compare_exchange_strong(&settings, &list, mine)) {
+			start_journal(mine);
+			list = mine;
+		} else if (mine) {
+			drop(mine);
+		}
+		errno = error;
+	}
+	if (UNLIKELY(!atomic_load_explicit(&started, memory_order_acquire)) && list)
+		wait_until_started();
+	return list;
 }
 
 static int global_value(enum key key)

@@ -154,7 +154,7 @@ UNSANITIZED void *p11shim_door_dlmopen(struct door_frame *frame)
 
 UNSANITIZED void *p11shim_door_dlclose(struct door_frame *frame)
 {
-	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_relaxed)))
+	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_acquire)))
 		lists_before_unload((const void *)frame->argument[0]);
 	return find_next(DLCLOSE);
 }

@@ -58,5 +58,6 @@ static inline uintptr_t gate_word(const struct gate_frame *frame, unsigned i)
  * is pending (view.c decides).
  */
 void gate_live(unsigned list, bool on);
+bool gate_is_live(unsigned list);
 
 #endif

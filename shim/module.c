@@ -160,13 +160,16 @@ static bool revive_inlock(struct module *m, struct traits *traits)
 }
 
 /*
- * The instance is found to be gone: said only of the one that was looked at.
- * With m->life->lock.
+ * The instance is found to be gone: said only of the one that was looked at, and
+ * once. With m->life->lock. True: it was news.
  */
-static void gone_inlock(struct module *m, unsigned long instance)
+static bool gone_inlock(struct module *m, unsigned long instance)
 {
-	if (m->instance == instance && m->life->state == LIFE_DOWN && !atomic_load(&m->hold))
+	bool news = m->instance == instance && m->life->state == LIFE_DOWN && !atomic_load(&m->hold) &&
+	            !atomic_load(&m->gone);
+	if (news)
 		atomic_store(&m->gone, true);
+	return news;
 }
 
 /*
@@ -281,8 +284,10 @@ void modules_notice_unloads(void)
 		if (scope_still_there(&object))
 			continue;
 		lock_take(&m->life->lock);
-		gone_inlock(m, instance);
+		bool news = gone_inlock(m, instance);
 		lock_give(&m->life->lock);
+		if (!news)
+			continue;
 		journal_module(m, "unload", "%s", object.path);
 		if (UNLIKELY(journal_open))
 			findings_unloaded(m, false);
