@@ -10,8 +10,8 @@
 #   ["fork", PARENT, TID, TS, CHILD, TID, TS]
 #
 # PROCESS is an index into the report's processes. A page stays usable with about
-# 100,000 calls; of more, all that took longest are drawn, and of the rest every so
-# manieth. $trace: what collect.jq made.
+# 100,000 calls; of more, those that took longest are drawn, and a regular sample of the
+# others. $trace: what collect.jq made.
 include "trace";
 
 def most: 100000;

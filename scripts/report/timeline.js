@@ -486,7 +486,7 @@ function legend() {
 		report.findings.length ? entry("", "finding", "diamond") : "");
 	const thinned = [];
 	if (timeline.calls.length < timeline.calls_in_all && !lifeOnly)
-		thinned.push(`Of ${count(timeline.calls_in_all)} calls the ${count(timeline.calls.length)} drawn are those that took longest, and every so manieth of the others; the tables count all.`);
+		thinned.push(`Of ${count(timeline.calls_in_all)} calls the ${count(timeline.calls.length)} drawn are those that took longest and a regular sample of the others; the tables count all.`);
 	if (timeline.life.length < timeline.life_in_all)
 		thinned.push(`Of ${count(timeline.life_in_all)} life-cycle events ${count(timeline.life.length)} are drawn: fewer of sessions.`);
 	byId("thinned").textContent = thinned.join(" ");

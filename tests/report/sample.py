@@ -248,7 +248,7 @@ def hostile():
     t.event("M", "", "process_name", 7, 7, 0, args={"name": names[0]})
     for n, name in enumerate(names):
         other = names[(n + 1) % len(names)]
-        t.stacks = {"s": [name + "+0x12", "/tmp/" + name + "+0x34", "0x99", "+0x1", name]}
+        t.stacks = {"s": [name + "+0x12", "/nowhere/" + name + "+0x34", "0x99", "+0x1", name]}
         t.event("M", "", "thread_name", 7, 7 + n, n, args={"name": name})
         t.event("M", "", "object", 7, 7, n, args={"path": name, "build_id": other})
         t.life(7, 7, 10 + n, name, other, name, name, name, "s")
