@@ -81,7 +81,7 @@ $(B)/shim:
 	mkdir -p $@
 
 include tests/unit/unit.mk docs/docs.mk scripts/p11shim.mk
-include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk)
+include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk tests/fuzz/fuzz.mk)
 
 TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
 
@@ -102,7 +102,7 @@ endif
 core-tests: $(CORE_TESTS)
 
 # Each of these installs what it needs first (scripts/setup), then builds.
-.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 check-real bench tests deb
+.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 check-real bench fuzz tests deb
 tests: $(TESTS)
 
 demo:
@@ -117,7 +117,7 @@ check:
 
 check-stress:
 	@scripts/setup stress
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory tests fuzz-programs
 	@$(MAKE) --no-print-directory B=$(B)/tsan EXTRA_CFLAGS='-fsanitize=thread' $(B)/tsan/libp11shim.so mock
 	@TSAN_SHIM=$(B)/tsan/libp11shim.so scripts/check-stress $(B)
 
@@ -145,6 +145,11 @@ deb:
 	@scripts/setup deb
 	@scripts/deb $(B)
 
+fuzz:
+	@scripts/setup fuzz
+	@$(MAKE) --no-print-directory fuzz-programs
+	@scripts/fuzz $(B)
+
 bench:
 	@scripts/setup check
 	@$(MAKE) --no-print-directory $(LIBRARY) bench-programs
@@ -171,6 +176,7 @@ help:
 	@echo 'make check           all tests'
 	@echo 'make check-stress    the long ones; also check-real, check-valgrind, check-asan, check-tsan'
 	@echo 'make check-i386      the core tests for another processor; also check-aarch64'
+	@echo 'make fuzz            random input, for FUZZ_SECONDS (600)'
 	@echo 'make bench           what it costs'
 	@echo 'make install         into LIBDIR ($(LIBDIR)); also uninstall. PREFIX, LIBDIR, DESTDIR'
 	@echo 'make man             the manual pages, into $(B)/docs'

@@ -1,0 +1,112 @@
+/*
+ * settings.h: shim/config.c by itself, to be read again and again; of the journal, which
+ * it complains to, just what its strings meet there.
+ */
+#ifndef FUZZ_SETTINGS_H
+#define FUZZ_SETTINGS_H
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "fuzz.h"
+
+#include <ini.h>
+
+/*
+ * inih was compiled without sanitizers: lines are read into memory of our own first,
+ * of exactly the size that it has.
+ */
+struct watched {
+	ini_reader reader;
+	void *stream;
+};
+
+static char *read_watched(char *buffer, int size, void *stream)
+{
+	struct watched *watched = stream;
+	char *copy = malloc((size_t)size), *line = watched->reader(copy, size, watched->stream);
+	if (line) {
+		CLAIM(line == copy && strlen(copy) < (size_t)size);
+		strcpy(buffer, copy);
+	}
+	free(copy);
+	return line ? buffer : NULL;
+}
+
+static int parse_watched(ini_reader reader, void *stream, ini_handler handler, void *user)
+{
+	struct watched watched = {reader, stream};
+	return ini_parse_stream(read_watched, &watched, handler, user);
+}
+
+#define ini_parse_stream parse_watched
+#include "../../shim/config.c"
+#undef ini_parse_stream
+#include "output.h"
+#include "text.h"
+
+_Atomic(bool) journal_open = true;
+
+/* No file is opened: the first line would do that. */
+void journal_start(const struct journal_settings *told)
+{
+	static char path[3584];
+	struct output output = {.path = path, .path_size = sizeof path};
+	const char *where[] = {told->log, told->trace};
+	for (size_t i = 0; i < COUNT(where); i++)
+		if (where[i] && output_start(&output, where[i]))
+			CLAIM(path[0] == '/' && strlen(path) < sizeof path);
+}
+
+void journal_write_note(const char *event, const char *format, ...)
+{
+	char detail[1024], line[2048];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(detail, sizeof detail, format, arguments);
+	va_end(arguments);
+	struct text text = text_in(line, sizeof line);
+	text_put(&text, event);
+	text_foreign(&text, detail);
+	CLAIM(!text.cut && is_line(line, text_length(&text)));
+}
+
+static void hear(void *user, const struct explanation *e)
+{
+	unsigned *heard = user;
+	CLAIM(e->key && e->value && e->section && e->source && e->line >= 0);
+	++*heard;
+}
+
+static const char *const modules[] = {
+        "/usr/lib/softhsm/libsofthsm2.so",           "libsofthsm2.so", "", "/", "/a/b",
+        "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"};
+
+/* What holds for some modules, after reading everything anew. */
+static void read_settings(struct settings result[COUNT(modules)])
+{
+	for (size_t i = 0; i < COUNT(modules); i++) {
+		unsigned heard = 0;
+		result[i] = config_of_module(modules[i]);
+		CLAIM(result[i].fork <= FORK_OFF && result[i].at_exit <= AT_EXIT_FINALIZE);
+		CLAIM(result[i].serialize <= SERIALIZE_NO && result[i].wait <= WAIT_FORWARD);
+		CLAIM(result[i].logout <= LOGOUT_HELD && result[i].drain <= DRAIN_REPORT);
+		config_explain(modules[i], hear, &heard);
+		CLAIM(heard > 0 && heard <= KEYS);
+	}
+	config_disabled();
+	config_strip_deepbind();
+	config_explain(NULL, hear, &(unsigned){0});
+}
+
+static void forget_settings(void)
+{
+	struct settings_list *list = atomic_exchange(&settings, NULL);
+	if (list)
+		drop(list);
+	journal_open = true;
+}
+
+#endif
