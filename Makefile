@@ -102,7 +102,7 @@ endif
 core-tests: $(CORE_TESTS)
 
 # Each of these installs what it needs first (scripts/setup), then builds.
-.PHONY: demo check check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 check-real bench fuzz tests deb
+.PHONY: demo check check-recorded check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 check-real bench fuzz tests deb
 tests: $(TESTS)
 
 demo:
@@ -125,6 +125,13 @@ check-valgrind:
 	@scripts/setup check
 	@$(MAKE) --no-print-directory tests
 	@scripts/check-valgrind $(B)
+
+# Everything recorded: the tests of what consumers are answered must not notice.
+check-recorded:
+	@scripts/setup check
+	@$(MAKE) --no-print-directory tests
+	@P11SHIM_TEST_SETTINGS=$(abspath tests/recorded.conf) scripts/check $(B) $(patsubst %,bats/%.bats,lifecycle \
+		comeback events logins arguments functions doors real-consumers real-events)
 
 check-asan check-tsan: check-%san:
 	@scripts/setup check
@@ -174,7 +181,7 @@ help:
 	@echo 'make                 the library: $(LIBRARY)'
 	@echo 'make demo            what goes wrong without the shim, and right with it, side by side'
 	@echo 'make check           all tests'
-	@echo 'make check-stress    the long ones; also check-real, check-valgrind, check-asan, check-tsan'
+	@echo 'make check-stress    the long ones; also check-real, check-recorded, check-valgrind, check-asan, check-tsan'
 	@echo 'make check-i386      the core tests for another processor; also check-aarch64'
 	@echo 'make fuzz            random input, for FUZZ_SECONDS (600)'
 	@echo 'make bench           what it costs'

@@ -42,6 +42,8 @@ for p11shim_variable in $(compgen -v P11SHIM_); do
 	esac
 done
 unset p11shim_variable
+# ... but for a whole run of all (make check-recorded)
+[ -z "${P11SHIM_TEST_SETTINGS:-}" ] || export P11SHIM_CONFIG=$P11SHIM_TEST_SETTINGS
 export XDG_CONFIG_HOME=$BUILD/no-such-config
 
 bats_load_library bats-support

@@ -22,9 +22,9 @@ static const char *described(unsigned function, const uintptr_t *words, CK_RV rv
 /* contract I2: sizes, never contents; not even the length of a PIN */
 static void test_secrets(void **state)
 {
-	static const char secret[] = "open sesame 4711";
+	static const char secret[4096] __attribute__((aligned(16))) = "open sesame 4711";
 	(void)state;
-	const uintptr_t login[] = {7, CKU_USER, (uintptr_t)secret, sizeof secret - 1, (uintptr_t)secret, 16};
+	const uintptr_t login[] = {7, CKU_USER, (uintptr_t)secret, 16, (uintptr_t)secret, 16};
 	assert_string_equal(described(CALL_C_Login, login, CKR_OK, false),
 	                    " hSession=7 userType=CKU_USER pPin=hidden");
 	assert_string_equal(described(CALL_C_Login, login, CKR_OK, true),
