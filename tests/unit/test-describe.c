@@ -162,5 +162,6 @@ int main(void)
 	        cmocka_unit_test(test_wild_pointers),
 	        cmocka_unit_test(test_little_room),
 	};
+	readable_start();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
