@@ -87,7 +87,7 @@ TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(
 
 # What scripts/check-arch and scripts/check-systems need, who may OMIT some.
 SANITIZED = %-asan %-tsan %-asan-clang
-CORE_TESTS = $(filter-out $(SANITIZED) $(OMIT),$(LIBRARY) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(TRACE_ALL))
+CORE_TESTS = $(filter-out $(SANITIZED) $(OMIT),$(LIBRARY) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(TRACE_ALL) $(FINDINGS_ALL))
 
 ifdef SYSROOT
 # The sanitizers are this machine's, and so are NSS and GnuTLS.

@@ -111,6 +111,7 @@ observe() {
 	logged
 }
 
+# bats test_tags=core
 @test "contract I4: double finalise, only observed" {
 	observe
 	see "$FINDINGS/double-finalise" "$SOFTHSM2_MODULE"
@@ -214,6 +215,7 @@ told_once() {
 	logged
 }
 
+# bats test_tags=core
 @test "contract I4: use after finalise, only observed" {
 	observe
 	see "$FINDINGS/use-after-finalise" "$SOFTHSM2_MODULE"
@@ -285,6 +287,7 @@ told_once() {
 	done
 }
 
+# bats test_tags=core
 @test "contract I4: sessions leaked, also only observed; none if they were closed" {
 	for P11SHIM_MODE in normal observe; do
 		export P11SHIM_MODE
@@ -317,6 +320,7 @@ told_once() {
 	done
 }
 
+# bats test_tags=core
 @test "contract I4: unload while initialised, and C_Finalize comes after it" {
 	see "$FINDINGS/unload-while-initialised" "$MOCK" late
 	assert_success
@@ -369,6 +373,7 @@ inherited() {
 	logged
 }
 
+# bats test_tags=core
 @test "contract I4: a session inherited by a child that has the module anew: SoftHSM, mock" {
 	cp "$SOFTHSM2_CONF" softhsm2.conf
 	echo "library.reset_on_fork = true" >>softhsm2.conf
@@ -423,6 +428,7 @@ inherited() {
 	found
 }
 
+# bats test_tags=core
 @test "contract I4: finalise in a child of what only the parent has initialised; also only observed" {
 	for P11SHIM_MODE in normal observe; do
 		export P11SHIM_MODE
@@ -451,6 +457,7 @@ at_exit() {
 	logged
 }
 
+# bats test_tags=core
 @test "contract I4: call at exit, after the module has retired; also only observed" {
 	see "$FINDINGS/call-at-exit" "$SOFTHSM2_MODULE"
 	assert_success
@@ -485,6 +492,7 @@ at_exit() {
 
 # ---- others' logins and wishes
 
+# bats test_tags=core
 @test "contract I4: someone else's logout, also only observed; none if nobody needs the login" {
 	for P11SHIM_MODE in normal observe; do
 		export P11SHIM_MODE
@@ -526,6 +534,7 @@ differ() {
 	logged
 }
 
+# bats test_tags=core
 @test "contract I4 C8: incompatible arguments: pReserved, CANT_CREATE_OS_THREADS, locking, only observed" {
 	observe
 	differ reserved pReserved
@@ -570,6 +579,7 @@ in_flight() {
 	assert_output true
 }
 
+# bats test_tags=core
 @test "contract I4: a call in flight during the last finalise, also only observed" {
 	see "$FINDINGS/call-in-flight" "$FRAGILE"
 	assert_success
@@ -740,6 +750,7 @@ clean_tools() {
 	found 'call-at-exit libstrongswan-pkcs11.so libsofthsm2.so C_Finalize'
 }
 
+# bats test_tags=core
 @test "contract I4: a double finalise that crashes: told before it does; with the shim it does not" {
 	local alone=0
 

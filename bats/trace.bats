@@ -76,6 +76,7 @@ need_root() {
 
 # ---- A trace, whatever happens to the processes
 
+# bats test_tags=core
 @test "contract I3: a trace is valid as a whole and line by line after exit, _exit, abort and SIGKILL" {
 	for end in "exit 3" "_exit 3" abort kill; do
 		rm -f "$trace"
@@ -134,6 +135,7 @@ killed_after() {
 	diff "$BATS_TEST_TMPDIR/expected" "$BATS_TEST_TMPDIR/traced"
 }
 
+# bats test_tags=core
 @test "contract I3: in a tree of processes each says once who it is, first, and an arrow leads to it from its parent" {
 	steps init tree 50 3 >"$BATS_TEST_TMPDIR/tree"
 	sed -i '/^init/d' "$BATS_TEST_TMPDIR/tree"
@@ -163,6 +165,7 @@ killed_after() {
 	assert_output 0
 }
 
+# bats test_tags=core
 @test "contract I3: eight threads: all their calls, under their numbers and names" {
 	steps init threads 8 1000 >"$BATS_TEST_TMPDIR/workers"
 	valid
@@ -283,6 +286,7 @@ killed_after() {
 	sed -n 's/.* C_GetInfo CKR_OK us=//p' "$log" | jq -c . | diff "$BATS_TEST_TMPDIR/durations" -
 }
 
+# bats test_tags=core
 @test "contract I3: objects are told of before the stacks that mention them, with their build ids" {
 	steps init finalise
 	valid
@@ -297,6 +301,7 @@ killed_after() {
 	assert_output "\"$(readelf -n "$BUILD/trace/steps" | sed -n 's/.*Build ID: //p')\""
 }
 
+# bats test_tags=core
 @test "contract I3: a stack leads to the call in the source, by way of the offset as it is" {
 	steps init finalise
 	run -0 jq -sr 'map(select(.name == "C_Initialize" and .cat == "life"))[0].args.stack[0]' <(events)
@@ -321,14 +326,17 @@ told() {
 	sed -n 's/^.* module=answers\.so \([^ ]* [^ ]*\) us=[0-9]*\.[0-9]\{3\}/\1/p' "$log" | diff "$BATS_TEST_TMPDIR/lines" -
 }
 
+# bats test_tags=core
 @test "contract I2 I3: every function's parameters: names, sizes, handles beyond 2^53, results by name" {
 	told known
 }
 
+# bats test_tags=core
 @test "contract I2 I3: every function's parameters where they are NULL" {
 	told null
 }
 
+# bats test_tags=core
 @test "contract I2 I3: every function's parameters where the standard has no name for a number" {
 	told unknown
 }
@@ -375,6 +383,7 @@ recorded() {
 	done
 }
 
+# bats test_tags=core
 @test "contract I3: trace-level = life leaves the calls out, and nothing else" {
 	steps init call 5 finalise
 	valid
@@ -443,6 +452,7 @@ print(sum(line.get("cat") == "call" for line in lines))' "$trace"
 	assert_output "$expected"
 }
 
+# bats test_tags=core
 @test "contract I2 I3: absurd parameters are the module's business: the recorder survives them all" {
 	absurd
 	valid
@@ -469,6 +479,7 @@ both() {
 	export P11SHIM_LOG=${2-$log} P11SHIM_LOG_LEVEL=calls P11SHIM_TRACE=${1-$trace}
 }
 
+# bats test_tags=core
 @test "contract I2 I3: a full disk, a directory, no such directory: nobody is harmed" {
 	for file in /dev/full "$BATS_TEST_TMPDIR" /nonexistent/file /proc/self/mem "$BATS_TEST_TMPDIR/log/file"; do
 		: >"$log"
@@ -637,6 +648,7 @@ finalise: CKR_OK"
 	assert_line "call: CKR_OK"
 }
 
+# bats test_tags=core
 @test "contract I2 I3: descriptors closed and used again: nothing of ours in the program's files" {
 	both
 	run steps init call 20 reuse "$BATS_TEST_TMPDIR/data" 200 call 20 unwritten finalise unwritten
