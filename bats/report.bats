@@ -400,6 +400,7 @@ line_of() {
 	done
 }
 
+# bats test_tags=stress
 @test "contract I6: 100,000 calls take little memory and time" {
 	start=$SECONDS
 	run bash -c 'ulimit -v 150000; exec timeout 60 "$1" --json "$2"' - "$REPORT" "$WORK/big.trace"
@@ -671,6 +672,7 @@ http://www.w3.org/2000/svg'
 	assert_output ''
 }
 
+# bats test_tags=stress
 @test "contract I6: a page of 100,000 calls is quick" {
 	page big
 	run js 'return document.querySelectorAll("#figures dd")[4].textContent'
@@ -691,6 +693,7 @@ http://www.w3.org/2000/svg'
 	assert_output true
 }
 
+# bats test_tags=stress
 @test "contract I6: of more calls than a page can hold it shows the longest, and says so" {
 	python3 "$SAMPLE" big 130000 >"$BATS_TEST_TMPDIR/trace"
 	LIMIT=120 report --html "$WORK/pages/more.html" "$BATS_TEST_TMPDIR/trace"
