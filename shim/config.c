@@ -503,7 +503,7 @@ static void read_p11_kit_file(const char *path, struct p11_kit_search *search)
 	while (file && getline(&line, &size, file) > 0) {
 		char *name = line + strspn(line, blanks);
 		size_t length = strcspn(name, " \t:");
-		if (length != strlen("module") || strncmp(name, "module", length) != 0)
+		if (length != strlen("module") || memcmp(name, "module", length) != 0)
 			continue;
 		char *value = name + length + strspn(name + length, " \t:");
 		size_t end = strlen(value);

@@ -303,7 +303,7 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 void crash_start(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fatal};
-	sigfillset(&action.sa_mask);
+	memset(&action.sa_mask, 0xff, sizeof action.sa_mask); /* all */
 	for (unsigned i = 0; i < COUNT(fatal); i++) {
 		if (sigaction(fatal[i].number, NULL, &before[i]) != 0 || before[i].sa_handler == SIG_IGN)
 			continue;

@@ -30,7 +30,16 @@ void describe_return(struct text *text, CK_RV rv)
 struct line {
 	struct text *text;
 	bool json;
+	uintptr_t stack; /* an address in the stack of the call, whose page can be read */
 };
+
+/* Much of what consumers pass lies on their stack, just above: that need not be asked for. */
+static bool can_read(const struct line *line, const void *start, size_t size)
+{
+	uintptr_t address = (uintptr_t)start, end = line->stack | 4095;
+	return (address >= line->stack && address <= end && size <= end + 1 - address) ||
+	       is_readable(start, size);
+}
 
 /* Numbers that JSON readers would round go as text. */
 static void put_number(const struct line *line, CK_ULONG number)
@@ -71,18 +80,19 @@ static void put_value(struct text *text, enum attribute_sort sort, const CK_ATTR
 }
 
 /* values: are they what somebody has put there? */
-static void put_attribute(struct text *text, const CK_ATTRIBUTE *attribute, bool values)
+static void put_attribute(const struct line *line, const CK_ATTRIBUTE *attribute, bool values)
 {
+	struct text *text = line->text;
 	enum attribute_sort sort = names_attribute_sort(attribute->type);
 	put_name(text, names_attribute(attribute->type), attribute->type);
 	if (!names_attribute(attribute->type))
 		return;
 	if (values && sort == ATTRIBUTE_BOOLEAN && attribute->ulValueLen == 1 &&
-	    is_readable(attribute->pValue, 1)) {
+	    can_read(line, attribute->pValue, 1)) {
 		text_put(text, *(const CK_BBOOL *)attribute->pValue ? "=true" : "=false");
 	} else if (values && sort != ATTRIBUTE_OPAQUE && sort != ATTRIBUTE_BOOLEAN &&
 	           attribute->ulValueLen == sizeof(CK_ULONG) &&
-	           is_readable(attribute->pValue, sizeof(CK_ULONG))) {
+	           can_read(line, attribute->pValue, sizeof(CK_ULONG))) {
 		text_put(text, "=");
 		put_value(text, sort, attribute);
 	} else if (attribute->ulValueLen == (CK_ULONG)-1) {
@@ -102,7 +112,7 @@ static void put_template(const struct line *line, uintptr_t word, CK_ULONG count
 	for (CK_ULONG i = 0; i < shown; i++) {
 		text_put(line->text, i > 0 ? "," : "");
 		text_put(line->text, line->json ? "\"" : "");
-		put_attribute(line->text, &attribute[i], values);
+		put_attribute(line, &attribute[i], values);
 		text_put(line->text, line->json ? "\"" : "");
 	}
 	if (shown < count)
@@ -193,22 +203,22 @@ static bool put_parameter(const struct line *line, const struct parameter *p)
 	case PARAMETER_LENGTH_OUT:
 	case PARAMETER_NUMBER_OUT:
 	case PARAMETER_FLAGS_OUT:
-		if (!answered || !is_readable((const void *)p->word, sizeof(CK_ULONG)))
+		if (!answered || !can_read(line, (const void *)p->word, sizeof(CK_ULONG)))
 			return false;
 		put_result(line, p->word);
 		return true;
 	case PARAMETER_INIT_ARGS:
-		if (!is_readable((const void *)p->word, sizeof(CK_C_INITIALIZE_ARGS)))
+		if (!can_read(line, (const void *)p->word, sizeof(CK_C_INITIALIZE_ARGS)))
 			return false;
 		put_flags(line, p->function, ((const CK_C_INITIALIZE_ARGS *)p->word)->flags);
 		return true;
 	case PARAMETER_MECHANISM:
-		if (!is_readable((const void *)p->word, sizeof(CK_MECHANISM)))
+		if (!can_read(line, (const void *)p->word, sizeof(CK_MECHANISM)))
 			return false;
 		put_mechanism(line, (const CK_MECHANISM *)p->word);
 		return true;
 	case PARAMETER_TEMPLATE:
-		if (p->next > 65536 || !is_readable((const void *)p->word, p->next * sizeof(CK_ATTRIBUTE)))
+		if (p->next > 65536 || !can_read(line, (const void *)p->word, p->next * sizeof(CK_ATTRIBUTE)))
 			return false;
 		put_template(line, p->word, p->next,
 		             p->function != CALL_C_GetAttributeValue || p->rv == CKR_OK);
@@ -221,7 +231,7 @@ static bool put_parameter(const struct line *line, const struct parameter *p)
 void describe_call(struct text *text, unsigned function, const uintptr_t *words, CK_RV rv, bool json)
 {
 	const struct call_description *call = &calls[function];
-	const struct line line = {text, json};
+	const struct line line = {text, json, (uintptr_t)words};
 	const char *name = parameter_names[function];
 	for (unsigned i = 0; i < call->parameters; i++, name += strlen(name) + 1) {
 		struct text before = *text;

@@ -17,7 +17,7 @@
 #include "text.h"
 
 /*
- * To be called when the call is over, with its words as the consumer gave them
+ * To be called when the call is over; words must be on the stack of the call, with its words as the consumer gave them
  * and what it got. JSON: ,"hSession":1,... ; else: " hSession=1 ...". A parameter
  * that does not fit is left out.
  */

@@ -36,7 +36,7 @@ static bool log_calls, trace_calls, keep_lines;
  * In .data on purpose, where it fills the rest of the one page that is written
  * at every start: as part of .bss, ld.so would have to clear that rest.
  */
-static char path[3584] __attribute__((section(".data")));
+static char path[3328] __attribute__((section(".data")));
 static struct output output = {.path = path, .path_size = sizeof path};
 
 #define LINE 2048

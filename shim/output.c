@@ -1,26 +1,32 @@
 /*
  * output.c: see output.h.
+ *
+ * Much of libc is used here by the number of the system call: for each function that
+ * it names the library costs every process a little at its start, and more if it is
+ * of a version of glibc that no other is.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/file.h>
-#include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "door.h"
 #include "output.h"
 #include "text.h"
 
 #define LOOK_EVERY 100000000u /* ns */
-#define MARK 61               /* see is_marked() */
-#define HIGH 100              /* out of the way of hosts that count on low numbers */
+#define RLIMIT_FSIZE 1
+#define BIT(signal) (1ull << ((signal)-1)) /* in a set of the kernel's */
+#define MARK 61                            /* see is_marked() */
+#define HIGH 100                           /* out of the way of hosts that count on low numbers */
 
 struct file {
 	unsigned long long device, inode, size;
@@ -109,20 +115,17 @@ static bool write_all(int fd, const char *line, size_t length, size_t *done)
 /* With the signals held back that writing may raise: on Linux they are the thread's own. */
 static bool write_held(int fd, const char *line, size_t length, size_t *done)
 {
-	sigset_t raised, before, pending;
+	const uint64_t raised = BIT(SIGPIPE) | BIT(SIGXFSZ);
 	const struct timespec no_time = {0, 0};
-	sigemptyset(&raised);
-	sigaddset(&raised, SIGPIPE);
-	sigaddset(&raised, SIGXFSZ);
-	sigpending(&pending);
-	sigprocmask(SIG_BLOCK, &raised, &before);
+	uint64_t before = 0, pending = 0;
+	syscall(SYS_rt_sigpending, &pending, sizeof pending);
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &raised, &before, sizeof raised);
 	bool good = write_all(fd, line, length, done);
 	int error = errno;
-	if (!good && error == EPIPE && !sigismember(&pending, SIGPIPE))
-		sigtimedwait(&raised, NULL, &no_time);
-	if (!good && error == EFBIG && !sigismember(&pending, SIGXFSZ))
-		sigtimedwait(&raised, NULL, &no_time);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (!good &&
+	    ((error == EPIPE && !(pending & BIT(SIGPIPE))) || (error == EFBIG && !(pending & BIT(SIGXFSZ)))))
+		syscall(SYS_rt_sigtimedwait, &raised, NULL, &no_time, sizeof raised);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
 	errno = error;
 	return good;
 }
@@ -140,7 +143,7 @@ static bool begin(struct output *output, int fd)
 	size_t done;
 	bool empty = identify_descriptor(fd, &now) && now.size == 0, good = true;
 	for (int i = 0; i < 25 && empty && S_ISREG(now.mode); i++) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		if (syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
 			break;
 		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
 		empty = identify_descriptor(fd, &now) && now.size == 0;
@@ -148,7 +151,7 @@ static bool begin(struct output *output, int fd)
 	if (empty && identify_descriptor(fd, &now) && now.size == 0)
 		good = write_held(fd, output->head, strlen(output->head), &done) || done > 0;
 	int error = errno;
-	flock(fd, LOCK_UN);
+	syscall(SYS_flock, fd, LOCK_UN);
 	errno = error;
 	atomic_fetch_add(&output->openings, 1);
 	return good;
@@ -174,9 +177,9 @@ static int open_anew(struct output *output, int kept, bool usable)
 		close(opened);
 		return kept;
 	}
-	int high = fcntl(opened, F_DUPFD_CLOEXEC, HIGH);
+	int high = (int)syscall(SYS_fcntl, opened, F_DUPFD_CLOEXEC, HIGH);
 	if (high < 0)
-		high = fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		high = (int)syscall(SYS_fcntl, opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	close(opened);
 	if (high < 0)
 		return -1;
@@ -191,7 +194,7 @@ static bool is_usable(struct output *output, int fd, uint64_t now, unsigned long
 	struct file file = {0};
 	*look = !now || now - output->looked >= LOOK_EVERY;
 	if (fd > 0 && !*look && is_marked(fd)) {
-		*size = output->regular ? (unsigned long long)lseek(fd, 0, SEEK_END) : ~0ull;
+		*size = output->regular ? (unsigned long long)syscall(SYS_lseek, fd, 0L, SEEK_END) : ~0ull;
 		return true;
 	}
 	*look = output->path[0] != '\0';
@@ -226,12 +229,11 @@ static int descriptor(struct output *output, uint64_t now, unsigned long long *s
 /* Can nothing be raised? So it is with devices, and with files that are far from their limit. */
 static bool is_quiet(const struct output *output, unsigned long long size, size_t length)
 {
-	struct rlimit limit;
+	uint64_t limit[2]; /* the kernel's struct rlimit64 */
 	if (!output->may_signal)
 		return true;
-	return output->regular && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
-	       (limit.rlim_cur == RLIM_INFINITY ||
-	        (size != 0 && size != ~0ull && size + length + 65536 < limit.rlim_cur));
+	return output->regular && syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, limit) == 0 &&
+	       (limit[0] == UINT64_MAX || (size != 0 && size != ~0ull && size + length + 65536 < limit[0]));
 }
 
 /* The terminal may belong to others: without its signal, writing there does not stop us. */
@@ -239,10 +241,11 @@ static void warn(struct output *output, int error)
 {
 	char buffer[512];
 	struct text text = text_in(buffer, sizeof buffer - 1);
-	sigset_t stops, before;
-	struct termios terminal;
+	const uint64_t stops = BIT(SIGTTOU);
+	uint64_t before = 0;
+	char terminal[64]; /* more than the kernel's struct termios */
 	if (atomic_exchange(&output->warned, true) || !output->path[0] ||
-	    tcgetattr(STDERR_FILENO, &terminal) != 0)
+	    syscall(SYS_ioctl, STDERR_FILENO, TCGETS, terminal) != 0)
 		return;
 	text_put(&text, "p11shim: ");
 	text_foreign(&text, output->path);
@@ -254,12 +257,10 @@ static void warn(struct output *output, int error)
 	                                  : "");
 	text.end++;
 	text_put(&text, "\n");
-	sigemptyset(&stops);
-	sigaddset(&stops, SIGTTOU);
-	sigprocmask(SIG_BLOCK, &stops, &before);
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &stops, &before, sizeof stops);
 	if (write(STDERR_FILENO, buffer, text_length(&text)) < 0)
 		atomic_store(&output->warned, true);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
 }
 
 static bool write_line(struct output *output, const char *line, size_t length, uint64_t now)
@@ -304,11 +305,18 @@ bool output_start_stderr(struct output *output)
 	return true;
 }
 
+static bool is_secure(void)
+{
+	unsigned long (*value)(unsigned long) =
+	        (unsigned long (*)(unsigned long))door_dlsym(RTLD_DEFAULT, "getauxval");
+	return !value || value(AT_SECURE);
+}
+
 bool output_start(struct output *output, const char *path)
 {
 	size_t n = 0;
-	if (path[0] != '/') {             /* the host may change its directory */
-		if (getauxval(AT_SECURE)) /* in which its user would choose where raised privileges write */
+	if (path[0] != '/') {    /* the host may change its directory */
+		if (is_secure()) /* in which its user would choose where raised privileges write */
 			return false;
 		if (syscall(SYS_getcwd, output->path, output->path_size - 1) < 0)
 			return false;

@@ -10,9 +10,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <link.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "door.h"
@@ -69,7 +71,7 @@ void stack_start(void)
 	void *frames[4];
 	void *memory =
 	        mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+	ssize_t n = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof program - 1);
 	if (n < 0 || n == sizeof program - 1) /* unknown, or cut */
 		program[0] = '\0';
 	find_object = (int (*)(void *, struct found_object *))door_dlsym(RTLD_DEFAULT, "_dl_find_object");

@@ -290,7 +290,7 @@ static uint64_t began(void)
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buffer, sizeof buffer - 1);
+	ssize_t n = fd < 0 ? -1 : syscall(SYS_read, fd, buffer, sizeof buffer - 1);
 	if (fd >= 0)
 		close(fd);
 	pthread_setcancelstate(cancel, NULL);
