@@ -8,6 +8,7 @@
  * program goes on. errno is kept. No write or open here lets a thread be cancelled.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -144,6 +145,20 @@ void journal_forked(void)
 
 /* ---- the log */
 
+/* Not long, and not again for a while by one that does not read: it is to hold up nobody. */
+static bool wait_for_syslog(int fd)
+{
+	static _Atomic(uint64_t) deaf_until;
+	const struct timespec most = {0, 50000000};
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+	if (clock_at(CLOCK_MONOTONIC) < deaf_until)
+		return false;
+	if (syscall(SYS_ppoll, &room, 1L, &most, NULL, 0L) > 0)
+		return true;
+	deaf_until = clock_at(CLOCK_MONOTONIC) + 1000000000;
+	return false;
+}
+
 static void send_to_syslog(const char *line, size_t length)
 {
 	static const struct sockaddr_un syslog_socket = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
@@ -156,8 +171,12 @@ static void send_to_syslog(const char *line, size_t length)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
-	sendto(fd, message, text_length(&text), MSG_NOSIGNAL, (const struct sockaddr *)&syslog_socket,
-	       sizeof syslog_socket);
+	/* connected, so that one can wait for room in the daemon's queue, which is a short one */
+	if (syscall(SYS_connect, fd, &syslog_socket, sizeof syslog_socket) == 0) {
+		long sent = sendto(fd, message, text_length(&text), MSG_NOSIGNAL, NULL, 0);
+		if (sent < 0 && errno == EAGAIN && wait_for_syslog(fd))
+			sendto(fd, message, text_length(&text), MSG_NOSIGNAL, NULL, 0);
+	}
 	close(fd);
 }
 
