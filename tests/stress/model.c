@@ -290,12 +290,12 @@ static int all_handles(void)
 
 static void maybe_unmapped(void)
 {
-	if (all_handles() || model.up)
+	if (all_handles() || model.up || stays)
 		return;
 	model.mapped = false;
 	for (unsigned i = 0; i < consumer_count; i++)
 		sides[i].list_count = sides[i].list_count ? 1 : 0; /* one stale list to go on trying */
-	if (!stays && is_loaded())
+	if (is_loaded())
 		wrong("the module unloaded", "it is still there");
 }
 
@@ -776,6 +776,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	random_state = seed;
 	signal(SIGALRM, hang);
+	see_whether_it_stays();
 	prepare();
 	for (unsigned i = 0; i < consumer_count; i++)
 		open_consumer((int)i);
