@@ -718,21 +718,7 @@ clean_tools() {
 @test "contract I4: strongSwan's pki crashes at exit; observed it does too, and the culprit is told; with the shim not" {
 	local alone=0
 
-	cat >strongswan.conf <<-EOT
-		pki {
-			load = random x509 pem pkcs1 pkcs8 pubkey pkcs11 nonce sha1 sha2 gmp
-			plugins {
-				pkcs11 {
-					modules {
-						softhsm {
-							path = $SOFTHSM2_MODULE
-						}
-					}
-				}
-			}
-		}
-	EOT
-	export STRONGSWAN_CONF=$PWD/strongswan.conf
+	use_strongswan
 	printf '%s\n' "$TOKEN_PIN" >pin
 	without_shim pki --pub --type priv --keyid 01 <pin >/dev/null || alone=$?
 	P11SHIM_MODE=observe see pki --pub --type priv --keyid 01 <pin
@@ -847,8 +833,7 @@ told() {
 	assert_line 'own handler: signal 11, code 1, address 0x1230'
 	dies abort handler
 	assert_line --regexp '^own handler: signal 6, code -6, from itself$'
-	export P11SHIM_MODE=observe
-	dies inside handler
+	P11SHIM_MODE=observe dies inside handler
 	assert_line --partial 'own handler: signal 11, code '
 	run cat errors
 	assert_line --regexp '^  C_Finalize of crash in fragile.so, thread '

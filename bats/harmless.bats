@@ -160,7 +160,7 @@ present() {
 		import os, PyKCS11
 		library = PyKCS11.PyKCS11Lib()
 		library.load(os.environ["SOFTHSM2_MODULE"])
-		print(library.getInfo().libraryDescription.strip())
+		print(getattr(library.getInfo(), "libraryDescription").strip())
 		for slot in library.getSlotList(tokenPresent=True):
 		    if library.getTokenInfo(slot).label.strip() == "demo":
 		        break

@@ -10,6 +10,7 @@
 #   need_token     make the throw-away SoftHSM token, once, and point at it:
 #                  SOFTHSM2_CONF, SOFTHSM2_MODULE, TOKEN_PIN, TOKEN_LABEL
 #   find_module    print the path of an installed PKCS#11 module, by file name
+#   use_strongswan settings for strongSwan's pki, with that token
 #   crashed        was the last `run` ended by a signal (or by our time-out)?
 #   not_emulated   skip what an emulator of another processor cannot do
 #
@@ -107,4 +108,23 @@ not_emulated() {
 	case ${EMULATOR:-} in
 	qemu-*) skip "$1" ;;
 	esac
+}
+
+# strongSwan's pki finds the token from here on.
+use_strongswan() {
+	export STRONGSWAN_CONF=$BATS_TEST_TMPDIR/strongswan.conf
+	cat >"$STRONGSWAN_CONF" <<-EOT
+		pki {
+			load = random x509 pem pkcs1 pkcs8 pubkey pkcs11 nonce sha1 sha2 gmp
+			plugins {
+				pkcs11 {
+					modules {
+						softhsm {
+							path = $SOFTHSM2_MODULE
+						}
+					}
+				}
+			}
+		}
+	EOT
 }

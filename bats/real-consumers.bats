@@ -205,21 +205,7 @@ retired() {
 }
 
 @test "contract C10: strongSwan's pki, which finalises in its atexit handler, signs and exits" {
-	cat >"$BATS_TEST_TMPDIR/strongswan.conf" <<-EOT
-		pki {
-			load = random x509 pem pkcs1 pkcs8 pubkey pkcs11 nonce sha1 sha2 gmp
-			plugins {
-				pkcs11 {
-					modules {
-						softhsm {
-							path = $SOFTHSM2_MODULE
-						}
-					}
-				}
-			}
-		}
-	EOT
-	export STRONGSWAN_CONF=$BATS_TEST_TMPDIR/strongswan.conf
+	use_strongswan
 	printf '%s\n' "$TOKEN_PIN" >"$BATS_TEST_TMPDIR/pin"
 	run with_shim pki --self --type rsa --keyid 01 --dn CN=x --digest sha256 --outform pem \
 		<"$BATS_TEST_TMPDIR/pin"

@@ -242,9 +242,10 @@ static int info(const char *path, bool initialise, int seconds)
 		print("silent", name, strlen(name));
 		return 0;
 	}
-	print("manufacturer", answer.info.manufacturerID, sizeof answer.info.manufacturerID);
-	print("description", answer.info.libraryDescription, sizeof answer.info.libraryDescription);
-	print_version("version", answer.info.libraryVersion, "%d.%d");
+	const CK_INFO *of = &answer.info;
+	print("manufacturer", of->manufacturerID, sizeof of->manufacturerID);
+	print("description", of->libraryDescription, sizeof of->libraryDescription);
+	print_version("version", of->libraryVersion, "%d.%d");
 	return 0;
 }
 

@@ -397,12 +397,6 @@ static CK_RV dispatch(struct call *call)
 	}
 }
 
-static bool is_getter(unsigned function)
-{
-	return function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
-	       function == CALL_C_GetInterfaceList;
-}
-
 static bool is_life_cycle(unsigned function)
 {
 	return function == CALL_C_Initialize || function == CALL_C_Finalize || function == CALL_C_Login ||
@@ -425,7 +419,8 @@ static CK_RV observe(struct call *call)
 
 static CK_RV carry_out(struct call *call)
 {
-	return call->module->settings.observe && !is_getter(call->function) ? observe(call) : dispatch(call);
+	return call->module->settings.observe && !calls_is_getter(call->function) ? observe(call)
+	                                                                          : dispatch(call);
 }
 
 /*
@@ -447,7 +442,8 @@ __attribute__((noinline)) static CK_RV recorded(struct call *call)
 	CK_RV rv = carry_out(call);
 	error = errno;
 	flight_end(flight);
-	if (every_call && !is_getter(call->function)) /* the lists tell of those, by the true consumer */
+	if (every_call &&
+	    !calls_is_getter(call->function)) /* the lists tell of those, by the true consumer */
 		journal_recorded(call->view, call->function, word, rv, &looked.now);
 	findings_after(call->view, call->function, word, rv, &looked);
 	errno = error;

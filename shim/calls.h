@@ -74,6 +74,13 @@ struct call_description {
 
 extern const struct call_description calls[CALLS];
 
+/* Does it hand out function lists? */
+static inline bool calls_is_getter(unsigned function)
+{
+	return function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
+	       function == CALL_C_GetInterfaceList;
+}
+
 /* The number of the function with that name, or -1. Allocates nothing. */
 int calls_find(const char *name);
 

@@ -110,11 +110,6 @@ static struct lock *lock(void)
 	return &p11shim_forgotten.state.told;
 }
 
-static unsigned number_of(const struct module *module)
-{
-	return (unsigned)(module->life - p11shim_forgotten.state.life);
-}
-
 /* ---- telling */
 
 /* How it came to the act: made one by one, in an array of accounts. */
@@ -229,7 +224,7 @@ static struct deed deed_of(const struct deed *deed)
 
 static void remember_initialised(const struct view *view, const struct moment *now, bool really)
 {
-	unsigned m = number_of(view->module);
+	unsigned m = module_number(view->module);
 	lock_take(lock());
 	of_view[view - views].initialised = *now;
 	of_view[view - views].closed = (struct moment){0};
@@ -247,7 +242,7 @@ static void remember_initialised(const struct view *view, const struct moment *n
 /* entirely: its last count is gone; else one. really: the module is finalised too. */
 static void remember_finalised(const struct view *view, const struct moment *now, bool entirely, bool really)
 {
-	unsigned m = number_of(view->module);
+	unsigned m = module_number(view->module);
 	lock_take(lock());
 	of_view[view - views].finalised = *now;
 	if (entirely && view->module->settings.observe)
@@ -298,12 +293,13 @@ static void remember_login(const struct view *view, CK_SLOT_ID slot, const struc
 {
 	unsigned place = LOGINS;
 	lock_take(lock());
-	for (unsigned i = LOGINS; i-- > 0;)
-		if (!logins[i].view || (logins[i].view == view && logins[i].slot == slot))
+	for (unsigned i = 0; i < LOGINS; i++) {
+		bool same = logins[i].view == view && logins[i].slot == slot;
+		if (same || (!logins[i].view && place == LOGINS))
 			place = i;
-	for (unsigned i = 0; i < LOGINS; i++)
-		if (logins[i].view == view && logins[i].slot == slot)
-			place = i;
+		if (same)
+			break;
+	}
 	if (place < LOGINS) {
 		logins[place].view = view;
 		logins[place].slot = slot;
@@ -374,7 +370,7 @@ static const char *conflict(const struct wishes *first, const struct wishes *sec
 static void check_arguments(const struct view *view, const uintptr_t *words, CK_RV rv,
                             const struct looked *looked, bool was_up)
 {
-	unsigned m = number_of(view->module);
+	unsigned m = module_number(view->module);
 	struct wishes mine = wishes_of((const CK_C_INITIALIZE_ARGS *)words[0]);
 	struct story story = {.count = 0};
 	add(&story, "C_Initialize of", view->name, looked->now);
@@ -390,8 +386,11 @@ static void check_arguments(const struct view *view, const uintptr_t *words, CK_
 	}
 	if (!was_up || (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED))
 		return;
-	struct deed first = deed_of(&of_module[m].initialised);
-	const char *what = conflict(&of_module[m].wishes, &mine, view->module->settings.observe);
+	lock_take(lock());
+	struct deed first = of_module[m].initialised;
+	struct wishes its = of_module[m].wishes;
+	lock_give(lock());
+	const char *what = conflict(&its, &mine, view->module->settings.observe);
 	if (!what || !first.view || first.view == view)
 		return;
 	add_deed(&story, "initialised by", first);
@@ -403,12 +402,6 @@ static void check_arguments(const struct view *view, const uintptr_t *words, CK_
 static struct moment act(const struct looked *looked)
 {
 	return looked->now.stack ? looked->now : journal_moment(true);
-}
-
-static bool is_getter(unsigned function)
-{
-	return function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
-	       function == CALL_C_GetInterfaceList;
 }
 
 static void tell_of_exit(const struct view *view, unsigned function, const struct looked *looked)
@@ -451,7 +444,8 @@ static void tell_of_surplus(const struct view *view, const struct looked *looked
 	add(&story, "finalised before by", view->name, finalised);
 	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
 	if (!finalised.at)
-		add_deed(&story, "initialised by", deed_of(&of_module[number_of(view->module)].initialised));
+		add_deed(&story, "initialised by",
+		         deed_of(&of_module[module_number(view->module)].initialised));
 	tell(view, DOUBLE_FINALISE, CALL_C_Finalize, &story,
 	     finalised.at ? "$v called C_Finalize of $m more often than C_Initialize"
 	                  : "$v called C_Finalize of $m without having initialised it",
@@ -532,15 +526,15 @@ static void tell_of_unload(const struct view *view, const struct moment *closed)
 static void observe_before(const struct view *view, unsigned function, const uintptr_t *words,
                            struct looked *looked)
 {
-	unsigned m = number_of(view->module);
+	unsigned m = module_number(view->module);
 	struct deed finalised = deed_of(&of_module[m].finalised);
 	struct deed initialised = deed_of(&of_module[m].initialised);
 	struct story story = {.count = 0};
 	bool mine = has(view) > 0;
 	looked->standing.up = of_module[m].up > 0;
 	looked->standing.counts = mine;
-	looked->inherited = mine && of(&of_view[view - views].initialised).pid != looked->now.pid;
-	if (is_getter(function) || of_module[m].foreign)
+	looked->standing.inherited = mine && of(&of_view[view - views].initialised).pid != looked->now.pid;
+	if (calls_is_getter(function) || of_module[m].foreign)
 		return;
 	if (of(&of_view[view - views].closed).at && !scope_still_there(&view->module->object))
 		tell_of_unload(view, &of_view[view - views].closed);
@@ -550,7 +544,7 @@ static void observe_before(const struct view *view, unsigned function, const uin
 	}
 	if (function == CALL_C_Initialize)
 		return;
-	if (looked->inherited) {
+	if (looked->standing.inherited) {
 		if (function == CALL_C_Finalize)
 			tell_of_child(view, looked);
 		else if (calls[function].kind[0] == PARAMETER_SESSION && !is_own(view, words[0], looked))
@@ -603,7 +597,7 @@ static void forget_parents(const struct module *module)
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
 		if (views[i].module == module)
 			of_view[i].has = 0;
-	of_module[number_of(module)].up = 0;
+	of_module[module_number(module)].up = 0;
 	lock_give(lock());
 }
 
@@ -617,7 +611,7 @@ static void refresh(const struct module *module)
 
 bool findings_may_pass_inlock(const struct view *view)
 {
-	unsigned m = number_of(view->module);
+	unsigned m = module_number(view->module);
 	lock_take(lock());
 	bool pass =
 	        (of_module[m].up > 0 && of_view[view - views].has > 0 && !of_view[view - views].closed.at) ||
@@ -630,12 +624,12 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
                           const struct looked *looked)
 {
 	struct module *module = view->module;
-	unsigned m = number_of(module);
+	unsigned m = module_number(module);
 	struct taken_session session;
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize) {
 		if (!of_module[m].up)
 			of_module[m].foreign = true; /* by somebody out of sight */
-		else if (looked->inherited)
+		else if (looked->standing.inherited)
 			adopt(view, &looked->now); /* the module carried its state over the fork */
 	}
 	if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->standing.counts) {
@@ -648,7 +642,7 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 		return;
 	switch (function) {
 	case CALL_C_Initialize:
-		if (looked->inherited)
+		if (looked->standing.inherited)
 			forget_parents(module); /* it is a new life in this child */
 		remember_initialised(view, &looked->now, true);
 		if (of_module[m].up == 1)
@@ -657,7 +651,7 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 			journal_has(view, true, 0);
 		break;
 	case CALL_C_Finalize:
-		if (has(view) == 1 && !looked->inherited && looked->sessions > 0)
+		if (has(view) == 1 && !looked->standing.inherited && looked->sessions > 0)
 			tell_of_sessions(view, looked);
 		remember_finalised(view, &looked->now, false, true);
 		if (looked->standing.counts && has(view) == 0)
@@ -693,16 +687,14 @@ static bool needs_stack(unsigned function)
 	       function == CALL_C_Logout;
 }
 
-void findings_before(const struct view *view, unsigned function, const uintptr_t *words,
-                     struct looked *looked)
+void findings_before(struct view *view, unsigned function, const uintptr_t *words, struct looked *looked)
 {
 	bool observed = view->module->settings.observe;
 	memset(looked, 0, sizeof *looked);
 	looked->now = journal_moment(needs_stack(function));
 	if (!observed && !needs_stack(function))
 		return;
-	looked->standing = module_standing((struct view *)view);
-	looked->inherited = looked->standing.inherited;
+	looked->standing = module_standing(view);
 	if (function == CALL_C_Finalize) {
 		looked->sessions = handles_count(view, &looked->session);
 		lock_take(lock());
@@ -732,7 +724,6 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 		if (rv != CKR_CRYPTOKI_NOT_INITIALIZED && rv != CKR_SESSION_HANDLE_INVALID)
 			return;
 		looked->standing = module_standing(view);
-		looked->inherited = looked->standing.inherited;
 		if (looked->now.at <= finalising(view))
 			return; /* it was in flight then, and is told of as that */
 	}
@@ -742,9 +733,9 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 		remember_initialised(view, &looked->now, !was->up);
 		follow(view);
 	} else if (function == CALL_C_Finalize && rv == CKR_OK && !was->retired) {
-		if (looked->inherited && !was->up)
+		if (looked->standing.inherited && !was->up)
 			tell_of_child(view, looked);
-		if (is.left && looked->sessions > 0 && !looked->inherited)
+		if (is.left && looked->sessions > 0 && !looked->standing.inherited)
 			tell_of_sessions(view, looked);
 		if (is.left)
 			remember_finalised(view, &looked->now, true, !is.up);
@@ -757,7 +748,7 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 		tell_of_surplus(view, looked);
 	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && was->retired) {
 		tell_of_exit(view, function, looked);
-	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && !was->counts && !looked->inherited &&
+	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && !was->counts && !looked->standing.inherited &&
 	           (was->left || !was->up)) {
 		tell_of_use(view, function, looked);
 	} else if (rv == CKR_SESSION_HANDLE_INVALID && calls[function].kind[0] == PARAMETER_SESSION &&
@@ -765,7 +756,7 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 		CK_SESSION_HANDLE real;
 		if (!handles_real(view->module, words[0], &real))
 			tell_of_handle(view, function, words[0], looked);
-	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->inherited &&
+	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->standing.inherited &&
 	           view->module->settings.fork == FORK_STRICT &&
 	           calls[function].kind[0] == PARAMETER_SESSION) {
 		tell_of_handle(view, function, words[0], looked);
@@ -782,7 +773,7 @@ static bool is_gone(CK_RV rv)
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                     struct looked *looked)
 {
-	if (is_getter(function))
+	if (calls_is_getter(function))
 		return;
 	if (function == CALL_C_Initialize)
 		check_arguments(view, words, rv, looked, looked->standing.up);
@@ -790,8 +781,9 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 		observe_after(view, function, words, rv, looked);
 		if (function == CALL_C_Initialize || function == CALL_C_Finalize)
 			refresh(view->module);
-	} else
+	} else {
 		after(view, function, words, rv, looked);
+	}
 	if (function == CALL_C_OpenSession && rv == CKR_OK && words[4] &&
 	    is_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
 		handles_note_opened(view->module, *(CK_SESSION_HANDLE_PTR)words[4], &looked->now);
@@ -857,18 +849,17 @@ static const struct view *consumer_in(const struct module *module, stack_id stac
 {
 	const char *file;
 	for (unsigned n = 0; (file = stack_path(stack, n)) != NULL; n++)
-		for (unsigned i = 0; i < atomic_load(&views_made); i++) {
-			const char *its = views[i].path && views[i].path[0] ? views[i].path : stack_program();
-			if (views[i].module == module && !views[i].shared && strcmp(its, file) == 0)
+		for (unsigned i = 0; i < atomic_load(&views_made); i++)
+			if (views[i].module == module && !views[i].shared &&
+			    strcmp(view_file(&views[i]), file) == 0)
 				return &views[i];
-		}
 	return NULL;
 }
 
 void findings_opened(const struct module *module)
 {
 	lock_take(lock());
-	of_module[number_of(module)].opened++;
+	of_module[module_number(module)].opened++;
 	lock_give(lock());
 }
 
@@ -877,8 +868,8 @@ void findings_closed(const struct module *module)
 	struct moment now = journal_moment(true);
 	const struct view *view = consumer_in(module, now.stack);
 	lock_take(lock());
-	if (of_module[number_of(module)].opened > 0)
-		of_module[number_of(module)].opened--;
+	if (of_module[module_number(module)].opened > 0)
+		of_module[module_number(module)].opened--;
 	else if (view && of_view[view - views].has > 0 && !of_view[view - views].closed.at)
 		of_view[view - views].closed = now;
 	lock_give(lock());
@@ -898,9 +889,9 @@ void findings_unloaded(const struct module *module, bool kept)
 			of_view[i].has = 0;
 			of_view[i].closed = (struct moment){0};
 		}
-	of_module[number_of(module)].up = 0;
-	of_module[number_of(module)].opened = 0;
-	of_module[number_of(module)].foreign = false;
+	of_module[module_number(module)].up = 0;
+	of_module[module_number(module)].opened = 0;
+	of_module[module_number(module)].foreign = false;
 	lock_give(lock());
 }
 

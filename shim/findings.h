@@ -18,14 +18,12 @@
 struct looked {
 	struct standing standing; /* unless it is one of many, and went well */
 	struct moment now;
-	bool inherited; /* the view's count is the parent's */
 	unsigned sessions;
 	struct moment session; /* who opened one of those */
 };
 
 /* Around a recorded call. words: as the consumer gave them. No lock may be held. */
-void findings_before(const struct view *view, unsigned function, const uintptr_t *words,
-                     struct looked *looked);
+void findings_before(struct view *view, unsigned function, const uintptr_t *words, struct looked *looked);
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                     struct looked *looked);
 

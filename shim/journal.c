@@ -356,8 +356,12 @@ void journal_recorded(const struct view *view, unsigned function, const uintptr_
 void journal_finding(const struct view *view, const char *kind, const char *call, const char *what,
                      const struct account *accounts, unsigned count, unsigned more)
 {
-	struct line line;
 	struct moment now = count ? accounts[0].moment : journal_moment(false);
+	int error = errno;
+	if (atomic_load(&trace_open)) /* a finding may come before what crashes: the trace has all of it */
+		trace_finding(view, kind, call, what, accounts, count, more);
+	errno = error;
+	struct line line;
 	begin(&line, view->name, view->module->name, "finding", kind, &now);
 	text_put(&line.text, ": ");
 	text_foreign(&line.text, what);
@@ -366,8 +370,6 @@ void journal_finding(const struct view *view, const char *kind, const char *call
 		text_number(&line.text, more);
 		text_put(&line.text, " times more");
 	}
-	if (atomic_load(&trace_open))
-		trace_finding(view, kind, call, what, accounts, count, more);
 	end(&line, NULL, true);
 	for (unsigned i = 0; i < count; i++) {
 		const struct moment *then = &accounts[i].moment;

@@ -379,8 +379,7 @@ void *lists_symbol(void *handle, const char *name, const void *caller)
 	if (!module)
 		return NULL;
 	void *slot;
-	if (function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
-	    function == CALL_C_GetInterfaceList) {
+	if (calls_is_getter((unsigned)function)) {
 		set_target(module->own, (unsigned)function, symbol);
 		slot = gate_slot(module->own->number, (unsigned)function);
 	} else {

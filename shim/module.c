@@ -849,14 +849,15 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		rv = real_finalise(m, pReserved);
 		process_linker_end(begun);
 		journal_real(m, CALL_C_Finalize, rv, NULL);
-		if (rv == CKR_OK)
-			journal_up(m, false);
 	}
 	pthread_setcancelstate(cancel, NULL);
 	process_enter();
+	bool down = rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED;
+	if (down)
+		journal_up(m, false);
 	lock_take(&life->lock);
 	adopt_inlock(m);
-	if (rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
+	if (down) {
 		handles_forget_all(m);
 		login_forget(m);
 		*hold = atomic_exchange(&m->hold, NULL);

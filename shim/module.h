@@ -75,6 +75,12 @@ struct module *module_of(const void *function, const struct object *instance);
 
 extern _Atomic(unsigned) modules_made;
 
+/* From 0, in the order in which they were made. */
+static inline unsigned module_number(const struct module *module)
+{
+	return (unsigned)(module->life - p11shim_forgotten.state.life);
+}
+
 /*
  * Holds the module's present instance (scope_hold). NULL: it is gone, or has just
  * come back. To be given to scope_release(). No lock may be held.

@@ -269,15 +269,13 @@ static void span(const char *category, unsigned number, const char *consumer, co
 
 void trace_view(const struct view *view, bool begins, uint64_t at)
 {
-	const char *its_path = view->path && view->path[0] ? view->path : stack_program();
-	span("consumer", (unsigned)(MODULES + (view - views)), view->name, view->module, its_path, begins,
-	     at);
+	span("consumer", (unsigned)(MODULES + (view - views)), view->name, view->module, view_file(view),
+	     begins, at);
 }
 
 void trace_module(const struct module *module, bool begins)
 {
-	span("module", (unsigned)(module->life - p11shim_forgotten.state.life), NULL, module, module->path,
-	     begins, 0);
+	span("module", module_number(module), NULL, module, module->path, begins, 0);
 }
 
 /*
@@ -381,6 +379,7 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 	char *buffer = mmap(NULL, FINDING_LINE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (buffer == MAP_FAILED)
 		return;
+	introduce(now.pid, now.tid, now.at);
 	for (unsigned i = 0; i < count; i++)
 		stack_untold(accounts[i].moment.stack, mark_of(now.pid), introduce_object);
 	struct line line = line_in(buffer, FINDING_LINE);

@@ -89,6 +89,11 @@ static struct view *make_inlock(struct module *module, const struct object *cons
 	return view;
 }
 
+const char *view_file(const struct view *view)
+{
+	return view->path && view->path[0] ? view->path : stack_program();
+}
+
 struct view *view_make_shared_inlock(struct module *module)
 {
 	return make_inlock(module, NULL, VIEWS);

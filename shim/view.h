@@ -44,6 +44,9 @@ extern _Atomic(unsigned) views_made;
  */
 struct view *view_of(struct module *module, const struct object *consumer);
 
+/* The file of its consumer, the program's own too; "": unknown. For a process that is recorded (stack.h). */
+const char *view_file(const struct view *view);
+
 /* Makes the shared view of a new module; NULL: no room. Under `registry`. */
 struct view *view_make_shared_inlock(struct module *module);
 

@@ -17,15 +17,15 @@ static void use_module(void)
 	void *module = need_library(DOORS "/libdoor-module.so");
 	CK_FUNCTION_LIST_PTR functions = NULL;
 	CK_C_GetFunctionList get;
-	CK_INFO info;
+	CK_INFO info, *of = &info;
 
 	get = (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList");
 	CHECK(get && get(&functions) == CKR_OK && functions, "no function list");
 	if (!functions)
 		exit(1);
 	CHECK(functions->C_Initialize(NULL) == CKR_OK, "C_Initialize");
-	CHECK(functions->C_GetInfo(&info) == CKR_OK, "C_GetInfo");
-	printf("module: %.32s\n", info.libraryDescription);
+	CHECK(functions->C_GetInfo(of) == CKR_OK, "C_GetInfo");
+	printf("module: %.32s\n", of->libraryDescription);
 	CHECK(functions->C_Finalize(NULL) == CKR_OK, "C_Finalize");
 	CHECK(dlclose(module) == 0, "dlclose");
 }

@@ -19,12 +19,12 @@ static const char *name_of(void *list)
 	CK_FUNCTION_LIST_PTR functions = list;
 	static char name[33];
 	char *blank;
-	CK_INFO info;
+	CK_INFO info, *of = &info;
 
-	if (!functions || functions->C_Initialize(NULL) != CKR_OK || functions->C_GetInfo(&info) != CKR_OK ||
+	if (!functions || functions->C_Initialize(NULL) != CKR_OK || functions->C_GetInfo(of) != CKR_OK ||
 	    functions->C_Finalize(NULL) != CKR_OK)
 		return "unusable";
-	memcpy(name, info.libraryDescription, 32);
+	memcpy(name, of->libraryDescription, 32);
 	blank = strchr(name, ' ');
 	if (blank)
 		*blank = '\0';

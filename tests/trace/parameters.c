@@ -19,7 +19,7 @@
 #include "names.h"
 #include "answers.h"
 #include "calls.h"
-#include "each.h"
+#include "callers.h"
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +27,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* ---- calls.def as a table and as calls with the types of the standard */
+/* ---- calls.def as a table */
 
 static const struct function {
 	const char *name;
@@ -48,32 +48,11 @@ static const struct function {
 #include "calls.def"
 };
 
-#define PLACE(pair) PLACE_ pair
-#define PLACE_(type, name) at_##name
-#define TAKE(pair) TAKE_ pair
-#define TAKE_(type, name) (type) words[at_##name]
-
-#define CALL(name, route, ...)                              \
-	static CK_RV call_##name(const uintptr_t *words)    \
-	{                                                   \
-		enum { EACH(PLACE, __VA_ARGS__) };          \
-		return list->name(EACH(TAKE, __VA_ARGS__)); \
-	}
-#define P PAIR
-static CK_FUNCTION_LIST_3_2 *list;
-#include "calls.def"
-
-static CK_RV (*const callers[CALLS])(const uintptr_t *) = {
-#define CALL(name, ...) call_##name,
-#include "calls.def"
-};
-
 static answers_setter *set_answer;
 
 static bool asks_for_lists(unsigned function)
 {
-	return function == CALL_C_GetFunctionList || function == CALL_C_GetInterface ||
-	       function == CALL_C_GetInterfaceList;
+	return calls_is_getter(function);
 }
 
 /* ---- what is passed, and what is to be told of it */

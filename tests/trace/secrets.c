@@ -15,7 +15,7 @@
  */
 #include "names.h"
 #include "calls.h"
-#include "each.h"
+#include "callers.h"
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +24,7 @@
 
 #define PIN_LENGTH 137
 
-/* ---- calls.def as a table and as calls with the types of the standard */
+/* ---- calls.def as a table */
 
 static const struct {
 	unsigned parameters;
@@ -33,27 +33,6 @@ static const struct {
 #define CALL(name, route, ...) \
 	{sizeof((enum parameter_kind[]){__VA_ARGS__}) / sizeof(enum parameter_kind), {__VA_ARGS__}},
 #define P(type, name, kind) PARAMETER_##kind
-#include "calls.def"
-};
-
-#define PLACE(pair) PLACE_ pair
-#define PLACE_(type, name) at_##name
-#define TAKE(pair) TAKE_ pair
-#define TAKE_(type, name) (type) words[at_##name]
-
-static CK_FUNCTION_LIST_3_2 *list;
-
-#define CALL(name, route, ...)                              \
-	static CK_RV call_##name(const uintptr_t *words)    \
-	{                                                   \
-		enum { EACH(PLACE, __VA_ARGS__) };          \
-		return list->name(EACH(TAKE, __VA_ARGS__)); \
-	}
-#define P PAIR
-#include "calls.def"
-
-static CK_RV (*const callers[CALLS])(const uintptr_t *) = {
-#define CALL(name, ...) call_##name,
 #include "calls.def"
 };
 
