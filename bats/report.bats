@@ -13,6 +13,9 @@ WORK=$BATS_FILE_TMPDIR # the sample's objects lie in a directory with a space in
 OBJECTS="$WORK/some objects"
 RICH=$WORK/rich.trace
 
+# Keys as WebDriver has them: U+E00C, U+E004, U+E007 in UTF-8 (\u is the locale's affair).
+ESCAPE=$'\xEE\x80\x8C' TAB=$'\xEE\x80\x84' ENTER=$'\xEE\x80\x87'
+
 setup_file() {
 	mkdir "$OBJECTS"
 	"$ROOT/tests/report/build" "$OBJECTS"
@@ -493,7 +496,7 @@ http://www.w3.org/2000/svg'
 	assert_output --partial 'thread 4735: libplugin.so in C_Sign of libsofthsm2.so, for 1.23 ms'
 	# by keys to a tick; away from it; back by a click into the ring's middle
 	browser_click '#fit'
-	browser_keys $'\uE00C'
+	browser_keys "$ESCAPE"
 	js 'document.getElementById("scroller").focus()' >/dev/null
 	for _ in $(seq 12); do
 		browser_keys n
@@ -503,7 +506,7 @@ http://www.w3.org/2000/svg'
 	assert_equal "$chosen" C_Login
 	eventually false 'return document.getElementById("ring").hidden'
 	read -r x y < <(middle_of '#ring')
-	browser_keys $'\uE00C'
+	browser_keys "$ESCAPE"
 	eventually true 'return document.getElementById("ring").hidden'
 	browser_pointer "[{\"type\": \"pointerMove\", \"x\": $x, \"y\": $y}, {\"type\": \"pointerDown\", \"button\": 0}, {\"type\": \"pointerUp\", \"button\": 0}]"
 	run js 'return document.querySelector("#details h3").textContent'
@@ -589,7 +592,7 @@ http://www.w3.org/2000/svg'
 	# Tab comes to the timeline, f goes through the findings
 	scroll_to timeline
 	js 'document.getElementById("fit").focus(); document.getElementById("zoom-in").focus()' >/dev/null
-	browser_keys $'\uE004'
+	browser_keys "$TAB"
 	run js 'return document.activeElement.id'
 	assert_output scroller
 	for finding in 1 2 1; do # in order of time; the first one comes again, in the second child
@@ -598,7 +601,7 @@ http://www.w3.org/2000/svg'
 		assert_output "$finding"
 	done
 	js 'document.querySelector("#finding-2 summary").focus()' >/dev/null
-	browser_keys $'\uE007'
+	browser_keys "$ENTER"
 	run js 'return document.getElementById("finding-2").open'
 	assert_output true
 }

@@ -66,15 +66,9 @@ assignments() {
 }
 
 @test "contract I2: the drop-in's own variables, and no others: the log is where it says" {
-	# As it is: in the journal, by syslog.
+	# As it is: in the journal, by syslog (see the end).
 	assignments "$EXAMPLES/systemd/p11shim.conf" >as-is
 	assert_equal "$(cat as-is)" "LD_PRELOAD=libp11shim.so"$'\n'"P11SHIM_LOG=syslog"
-	if [ "$(id -u)" -eq 0 ]; then
-		run timeout -k 5 70 "$ROOT/tests/trace/syslog.py" messages \
-			env -i LD_PRELOAD="$SHIM" "$(sed 1d as-is)" "$BUILD/trace/steps" "$BUILD/mock/mock.so" init finalise
-		assert_success
-		grep -q '^<14>p11shim\[.* consumer=steps module=mock.so C_Initialize CKR_OK$' messages
-	fi
 	# All of it chosen, in the order of the file: the later of two wins, as with systemd.
 	uncommented "$EXAMPLES/systemd/p11shim.conf" | grep -v P11SHIM_MODE >chosen.conf
 	mkdir -p "$(assignments chosen.conf | sed -n 's|^P11SHIM_LOG=\(/.*\)/log$|\1|p')"
@@ -85,6 +79,12 @@ assignments() {
 	grep -q ' C_Initialize CKR_OK$' logs/p11shim/signer/log
 	grep -q '^==p11shim== SIGABRT' logs/p11shim/signer/log
 	grep -q '"name":"C_Initialize"' logs/p11shim/signer/trace
+
+	run timeout -k 5 70 "$ROOT/tests/trace/syslog.py" messages \
+		env -i LD_PRELOAD="$SHIM" "$(sed 1d as-is)" "$BUILD/trace/steps" "$BUILD/mock/mock.so" init finalise
+	[ "$status" -ne 125 ] || skip "all but syslog: no /dev of its own can be had here"
+	assert_success
+	grep -q '^<14>p11shim\[.* consumer=steps module=mock.so C_Initialize CKR_OK$' messages
 }
 
 # confined COMMAND: as systemd confines a service; see there.
