@@ -9,6 +9,10 @@ load helper
 # built ARCH: the library for it, in $BUILD/ARCH; $built is its path.
 built() {
 	[ "$1" != "$(uname -m)" ] || skip "this machine is one"
+	case $1 in
+	i386) need_compiler gcc -m32 ;;
+	aarch64) need_aarch64_compiler ;;
+	esac
 	"$ROOT/scripts/sysroot" "$1" "$BUILD/$1/sysroot" build || skip "no network, to fetch what Debian has for $1"
 	built=$BUILD/$1/libp11shim.so
 	env -u MAKEFLAGS -u MAKELEVEL make -s -C "$ROOT" ARCH="$1" B="$BUILD/$1" "$built"

@@ -163,7 +163,9 @@ all_forms() {
 
 	need_module libsoftokn3.so
 	with_string heard "$module" "configdir='' $parameters flags=readOnly,noCertDB,noModDB,forceOpen,optimizeSpace"
-	assert_line "NULL: C_Initialize: FAILED: CKR_ARGUMENTS_BAD"
+	# (an NSS of 2025 goes on with NULL too, and some token)
+	assert_line --regexp '^NULL: (C_Initialize: FAILED: CKR_ARGUMENTS_BAD|NSS .*: ok)$'
+	refute_line --regexp '^NULL: .*heard'
 	mkdir "$BATS_TEST_TMPDIR/db"
 	with_string heard "$module" "configdir='sql:$BATS_TEST_TMPDIR/db' $parameters flags="
 	[ -e "$BATS_TEST_TMPDIR/db/key4.db" ]

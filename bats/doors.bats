@@ -133,11 +133,11 @@ shim_name() {
 }
 
 @test "contract A2: the aarch64 assembly assembles" {
-	compiler=$(command -v aarch64-linux-gnu-gcc || command -v aarch64-linux-gnu-gcc-12)
+	need_aarch64_compiler
 	run find "$ROOT/shim" -name '*aarch64*.S'
 	assert_output
 	for source in $output; do
-		run "$compiler" -Wall -Werror -I"$ROOT/shim" -c "$source" \
+		run $compiler -Wall -Werror -I"$ROOT/shim" -c "$source" \
 			-o "$BATS_TEST_TMPDIR/aarch64.o"
 		assert_success
 		run readelf --file-header "$BATS_TEST_TMPDIR/aarch64.o"

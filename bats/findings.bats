@@ -703,14 +703,23 @@ clean_tools() {
 	assert_output sessions-leaked
 }
 
-# (pkcs11-spy sees no C_Finalize either.)
-@test "contract I4: OpenSSL's engine: only the C_Finalize that it never makes" {
-	export PKCS11_MODULE_PATH=$SOFTHSM2_MODULE
+# Whether there is one to miss (libp11 0.4.12: no, 0.4.13: yes), pkcs11-spy tells.
+@test "contract I4: OpenSSL's engine: the C_Finalize that it does not make, and no other finding" {
+	local signs=(openssl dgst -engine pkcs11 -keyform engine -sha256 -out signature
+		-sign "pkcs11:token=$TOKEN_LABEL;object=key1;type=private;pin-value=$TOKEN_PIN" data)
+	local spy
+
+	spy=$(find_module pkcs11-spy.so)
 	echo data >data
-	see openssl dgst -engine pkcs11 -keyform engine -sha256 -out signature \
-		-sign "pkcs11:token=$TOKEN_LABEL;object=key1;type=private;pin-value=$TOKEN_PIN" data
+	PKCS11SPY=$SOFTHSM2_MODULE PKCS11SPY_OUTPUT=spied PKCS11_MODULE_PATH=$spy without_shim "${signs[@]}"
+	grep -q ': C_Initialize' spied
+	PKCS11_MODULE_PATH=$SOFTHSM2_MODULE see "${signs[@]}"
 	assert_success
-	found 'initialise-leaked pkcs11.so libsofthsm2.so -'
+	if grep -q ': C_Finalize' spied; then
+		found
+	else
+		found 'initialise-leaked pkcs11.so libsofthsm2.so -'
+	fi
 }
 
 # ---- crashes

@@ -128,7 +128,8 @@ present() {
 
 @test "harmless: pkcs11-tool's own test of a token" {
 	# Some of its tests fail on SoftHSM, the same ones each time.
-	alike pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login --pin 1234 --test
+	MASK='s/(source_ptr=)0x[0-9a-f]+/\1/' alike pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo \
+		--login --pin 1234 --test
 }
 
 @test "harmless: the same wrong PIN, wrong token and wrong module" {

@@ -12,6 +12,8 @@
 #   find_module    print the path of an installed PKCS#11 module, by file name
 #   use_strongswan settings for strongSwan's pki, with that token
 #   crashed        was the last `run` ended by a signal (or by our time-out)?
+#   need_compiler  skip where this compiler makes no program
+#   need_aarch64_compiler   the same for aarch64; $compiler is its name
 #   not_emulated   skip what an emulator of another processor cannot do
 #
 # For programs of another architecture or system scripts/check-arch and
@@ -102,6 +104,19 @@ find_module() {
 # 124 and 137: our time-out; 128 + n: ended by signal n.
 crashed() {
 	[ "${status:?}" -eq 124 ] || [ "$status" -ge 128 ]
+}
+
+# need_compiler COMMAND [OPTIONS]
+need_compiler() {
+	"$@" -o "$BATS_TEST_TMPDIR/try" -x c - <<<'int main(void) { return 0; }' 2>/dev/null ||
+		skip "no compiler for this kind of program: $*"
+}
+
+# Debian's may have its version in its name.
+need_aarch64_compiler() {
+	compiler=$(compgen -c aarch64-linux-gnu-gcc | grep -xE -m 1 '[a-z0-9-]*-gcc(-[0-9]+)?') ||
+		skip "no compiler for aarch64"
+	need_compiler "$compiler"
 }
 
 not_emulated() {

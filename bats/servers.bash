@@ -54,7 +54,9 @@ start_readers() {
 		readers_missing="another pcscd is running"
 	fi
 	[ -z "$readers_missing" ] || return 1
-	serve pcscd --foreground
+	# a policy daemon may be wanted there, where its bus does not run
+	# shellcheck disable=SC2046 # one option, or none
+	serve pcscd --foreground $(pcscd --help | grep -o -- '--disable-polkit')
 	eventually sh -c 'opensc-tool --list-readers | grep -q Virtual'
 }
 

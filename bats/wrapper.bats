@@ -47,11 +47,6 @@ as_nobody() {
 	setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent "$@"
 }
 
-need_compiler() {
-	"$@" -o "$HERE/try" -x c - <<<'int main(void) { return 0; }' 2>/dev/null ||
-		skip "no compiler for this kind of program: $1 ${2-}"
-}
-
 # use_module PATH: a .module file of the user's, the only one besides the system's.
 use_module() {
 	mkdir -p "$HOME/.config/pkcs11/modules"
@@ -504,9 +499,8 @@ list_tokens() {
 }
 
 @test "contract J1: check: another machine's program" {
-	compiler=$(command -v aarch64-linux-gnu-gcc || command -v aarch64-linux-gnu-gcc-12) ||
-		skip "no compiler for aarch64"
 	[ "$(uname -m)" != aarch64 ] || skip "that is this machine"
+	need_aarch64_compiler
 	$compiler -o other "$ROOT/tests/wrapper/specimen.c"
 	run p11shim check ./other
 	assert_failure 1

@@ -5,8 +5,11 @@ MANDIR ?= $(PREFIX)/share/man
 
 MAN_PAGES = $(patsubst docs/%.scd,$(B)/docs/%,$(sort $(wildcard docs/*.scd)))
 
+# A page with tables says so in its first line, for groff.
 $(B)/docs/%: docs/%.scd docs/docs.mk Makefile | $(B)/docs
-	sed 's/@VERSION@/$(VERSION)/' $< | scdoc >$@.new
+	sed 's/@VERSION@/$(VERSION)/' $< | scdoc >$@.page
+	{ ! grep -q '^\.TS' $@.page || echo "'\\\" t"; cat $@.page; } >$@.new
+	rm $@.page
 	mv -f $@.new $@
 $(B)/docs:
 	mkdir -p $@
