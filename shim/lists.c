@@ -106,9 +106,14 @@ static const void *const *entries(const void *list)
 	return (const void *const *)((const char *)list + offsetof(CK_FUNCTION_LIST, C_Initialize));
 }
 
+/*
+ * C_Initialize, the first, comes last: a thread with a list from before an unload,
+ * which finds that one, finds all that it leads to (first_initialise_inlock() keeps
+ * C_Finalize for everybody's last).
+ */
 static void fill(struct list *list, const void *raw)
 {
-	for (unsigned i = 0; i < list->raw->functions; i++)
+	for (unsigned i = list->raw->functions; i-- > 0;)
 		set_target(list, i, (void *)entries(raw)[i]);
 }
 
