@@ -73,6 +73,7 @@ field() {
 		usr/share/doc/libp11shim/examples/apache/envvars
 		usr/share/doc/libp11shim/examples/modules.conf
 		usr/share/doc/libp11shim/examples/nginx/p11shim.conf
+		usr/share/doc/libp11shim/examples/openssl.cnf
 		usr/share/doc/libp11shim/examples/p11shim.conf
 		usr/share/doc/libp11shim/examples/systemd/p11shim.conf
 		usr/share/lintian/overrides/libp11shim

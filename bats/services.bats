@@ -284,6 +284,7 @@ need_servers_token() {
 	cp -r "$TOKEN_DIR" token
 	sed "s|$TOKEN_DIR|$HERE/token|" "$SOFTHSM2_CONF" >token/softhsm2.conf
 	chmod -R a+rwX token
+	cp "$EXAMPLES/openssl.cnf" .
 	mkdir logs
 	export SOFTHSM2_CONF=$HERE/token/softhsm2.conf PKCS11_MODULE_PATH=$SOFTHSM2_MODULE
 	for ((port = 20000 + RANDOM % 20000; ; port++)); do
@@ -321,6 +322,7 @@ commented() {
 # shellcheck disable=SC2120 # by `run`
 as_nginx_service() {
 	timeout -k 5 60 env -i PATH="$PATH" SOFTHSM2_CONF="$SOFTHSM2_CONF" PKCS11_MODULE_PATH="$PKCS11_MODULE_PATH" \
+		OPENSSL_CONF="$HERE/openssl.cnf" \
 		"$(assignments "$EXAMPLES/systemd/p11shim.conf" | sed -n "s|^LD_PRELOAD=libp11shim.so$|LD_PRELOAD=$SHIM|p")" \
 		P11SHIM_LOG="$HERE/log" "$(command -v nginx)" -p "$HERE" -e "$HERE/logs/error.log" -c "$HERE/nginx.conf" "$@" 3>&- </dev/null
 }
@@ -414,7 +416,7 @@ apache_with() {
 # As apache2ctl does: the file of variables is read by a shell, for all that it starts.
 as_apache2ctl() {
 	timeout -k 5 60 env -i PATH="$PATH" APACHE_LOG_DIR="$HERE/logs" SOFTHSM2_CONF="$SOFTHSM2_CONF" \
-		PKCS11_MODULE_PATH="$PKCS11_MODULE_PATH" sh -eu -c '. ./envvars; exec "$@"' - \
+		PKCS11_MODULE_PATH="$PKCS11_MODULE_PATH" OPENSSL_CONF="$HERE/openssl.cnf" sh -eu -c '. ./envvars; exec "$@"' - \
 		"$apache" -f "$HERE/apache.conf" "$@" 3>&- </dev/null
 }
 
