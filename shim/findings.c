@@ -1,11 +1,6 @@
 /*
  * findings.c: see findings.h.
  *
- * What is remembered lies in ordinary memory and is copied under `told`, a lock
- * that a fork frees; a child that was forked in the middle of such a copy may read
- * a moment that is half another. It then tells of a wrong stack, no more: every
- * number in there is checked where it is used.
- *
  * The same act, from the same place, is told of once; how often it came again is
  * said at exit.
  */
@@ -17,6 +12,7 @@
 #include "crash.h"
 #include "findings.h"
 #include "handles.h"
+#include "history.h"
 #include "process.h"
 #include "readable.h"
 
@@ -51,12 +47,6 @@ static const char finding_name[FINDINGS][25] = {
         [CALL_IN_FLIGHT] = "call-in-flight",
 };
 
-/* A moment, and whose. */
-struct deed {
-	const struct view *view; /* NULL: nobody's */
-	struct moment moment;
-};
-
 /* What C_Initialize was given, as far as it matters to others. */
 struct wishes {
 	CK_FLAGS flags;
@@ -65,30 +55,7 @@ struct wishes {
 	uint32_t reserved_text; /* hash of the text there */
 };
 
-static struct {
-	struct moment initialised, finalised;
-	uint64_t finalising;  /* when its last C_Finalize began: what was in flight then is not after it */
-	struct moment closed; /* its first dlclose while it had the module initialised */
-	unsigned has;         /* it has it initialised; observed: how often, as it sees it */
-	int pid;              /* not observed: in which process, and by which change that was seen */
-	unsigned long change;
-	bool adopted; /* observed: in a child, by a module that carried its state over; may be left so */
-} of_view[VIEWS];
-
-static struct {
-	struct deed initialised, finalised; /* whoever did that last */
-	struct wishes wishes;
-	unsigned opened;      /* how often it was opened again, and has not been closed since */
-	_Atomic(unsigned) up; /* mode = observe: how often it is initialised, as it seems; some count */
-	_Atomic(bool) foreign;
-} of_module[MODULES];
-
-#define LOGINS 64
-static struct {
-	const struct view *view; /* NULL: free */
-	CK_SLOT_ID slot;
-	struct moment moment;
-} logins[LOGINS];
+static struct wishes wishes_of_first[MODULES]; /* of whoever initialised it; under `told` */
 
 #define KEPT 256
 static struct {
@@ -187,146 +154,6 @@ static void tell(const struct view *view, enum finding kind, unsigned function, 
 	journal_finding(view, finding_name[kind], call, what, story->account, story->count, 0);
 }
 
-/* ---- what is remembered */
-
-/* How often the view has the module initialised, its parent's count included. */
-static unsigned has(const struct view *view)
-{
-	lock_take(lock());
-	unsigned count = of_view[view - views].has;
-	lock_give(lock());
-	return count;
-}
-
-static uint64_t finalising(const struct view *view)
-{
-	lock_take(lock());
-	uint64_t at = of_view[view - views].finalising;
-	lock_give(lock());
-	return at;
-}
-
-static struct moment of(const struct moment *moment)
-{
-	lock_take(lock());
-	struct moment copy = *moment;
-	lock_give(lock());
-	return copy;
-}
-
-static struct deed deed_of(const struct deed *deed)
-{
-	lock_take(lock());
-	struct deed copy = *deed;
-	lock_give(lock());
-	return copy;
-}
-
-static void remember_initialised(const struct view *view, const struct moment *now, bool really)
-{
-	unsigned m = module_number(view->module);
-	lock_take(lock());
-	of_view[view - views].initialised = *now;
-	of_view[view - views].closed = (struct moment){0};
-	of_view[view - views].adopted = false;
-	if (view->module->settings.observe)
-		of_view[view - views].has++;
-	if (really) {
-		of_module[m].initialised = (struct deed){view, *now};
-		of_module[m].foreign = false;
-		of_module[m].up++;
-	}
-	lock_give(lock());
-}
-
-/* entirely: its last count is gone; else one. really: the module is finalised too. */
-static void remember_finalised(const struct view *view, const struct moment *now, bool entirely, bool really)
-{
-	unsigned m = module_number(view->module);
-	lock_take(lock());
-	of_view[view - views].finalised = *now;
-	if (entirely && view->module->settings.observe)
-		of_view[view - views].has = 0;
-	else if (of_view[view - views].has > 0 && view->module->settings.observe)
-		of_view[view - views].has--;
-	if (of_view[view - views].has == 0)
-		of_view[view - views].closed = (struct moment){0};
-	if (really) {
-		of_module[m].finalised = (struct deed){view, *now};
-		if (of_module[m].up > 0)
-			of_module[m].up--;
-	}
-	for (unsigned i = 0; i < LOGINS; i++)
-		if (logins[i].view &&
-		    (really ? logins[i].view->module == view->module : logins[i].view == view))
-			logins[i].view = NULL;
-	lock_give(lock());
-}
-
-/*
- * Not observed: whether the view has the module initialised, as it stands. Several of
- * its threads may come here in another order than they changed that: the last change
- * counts, whoever tells of it.
- */
-static void follow(struct view *view)
-{
-	unsigned v = (unsigned)(view - views);
-	int pid = process_number();
-	struct standing is = module_standing(view);
-	lock_take(lock());
-	bool here = of_view[v].pid == pid, had = here && of_view[v].has > 0;
-	bool news = !here || is.changes > of_view[v].change;
-	if (news) {
-		of_view[v].has = is.counts;
-		of_view[v].pid = pid;
-		of_view[v].change = is.changes;
-		if (!is.counts)
-			of_view[v].closed = (struct moment){0};
-	}
-	uint64_t at = clock_at(CLOCK_MONOTONIC);
-	lock_give(lock());
-	if (news && had != is.counts)
-		journal_has(view, is.counts, at);
-}
-
-static void remember_login(const struct view *view, CK_SLOT_ID slot, const struct moment *now)
-{
-	unsigned place = LOGINS;
-	lock_take(lock());
-	for (unsigned i = 0; i < LOGINS; i++) {
-		bool same = logins[i].view == view && logins[i].slot == slot;
-		if (same || (!logins[i].view && place == LOGINS))
-			place = i;
-		if (same)
-			break;
-	}
-	if (place < LOGINS) {
-		logins[place].view = view;
-		logins[place].slot = slot;
-		logins[place].moment = *now;
-	}
-	lock_give(lock());
-}
-
-/* The n-th other that is logged in on that slot; the entries go when the last has been asked for. */
-static bool logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, struct deed *other)
-{
-	bool found = false;
-	lock_take(lock());
-	for (unsigned i = 0; i < LOGINS && !found; i++) {
-		const struct view *v = logins[i].view;
-		if (v && v != view && v->module == view->module && logins[i].slot == slot && n-- == 0) {
-			*other = (struct deed){v, logins[i].moment};
-			found = true;
-		}
-	}
-	for (unsigned i = 0; i < LOGINS && !found; i++)
-		if (logins[i].view && logins[i].view->module == view->module && logins[i].slot == slot)
-			logins[i].view = NULL;
-	lock_give(lock());
-	return found;
-}
-
 /* ---- arguments (contract C8) */
 
 static struct wishes wishes_of(const CK_C_INITIALIZE_ARGS *args)
@@ -381,14 +208,14 @@ static void check_arguments(const struct view *view, const uintptr_t *words, CK_
 	}
 	if (!was_up && rv == CKR_OK) {
 		lock_take(lock());
-		of_module[m].wishes = mine;
+		wishes_of_first[m] = mine;
 		lock_give(lock());
 	}
 	if (!was_up || (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED))
 		return;
+	struct deed first = history_initialised_last(view->module);
 	lock_take(lock());
-	struct deed first = of_module[m].initialised;
-	struct wishes its = of_module[m].wishes;
+	struct wishes its = wishes_of_first[m];
 	lock_give(lock());
 	const char *what = conflict(&its, &mine, view->module->settings.observe);
 	if (!what || !first.view || first.view == view)
@@ -408,7 +235,7 @@ static void tell_of_exit(const struct view *view, unsigned function, const struc
 {
 	struct story story = {.count = 0};
 	add(&story, "the call, by", view->name, act(looked));
-	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+	add(&story, "initialised by", view->name, history_initialised(view));
 	tell(view, CALL_AT_EXIT, function, &story,
 	     "$v called $c while the process was exiting, when $m may have destroyed itself", NULL, 0);
 }
@@ -417,7 +244,7 @@ static void tell_of_child(const struct view *view, const struct looked *looked)
 {
 	struct story story = {.count = 0};
 	add(&story, "C_Finalize in the child, by", view->name, act(looked));
-	add(&story, "initialised in the parent by", view->name, of(&of_view[view - views].initialised));
+	add(&story, "initialised in the parent by", view->name, history_initialised(view));
 	tell(view, FINALISE_IN_CHILD, CALL_C_Finalize, &story,
 	     "$v, in a forked child, finalised $m, which only its parent had initialised", NULL, 0);
 }
@@ -430,7 +257,7 @@ static void tell_of_handle(const struct view *view, unsigned function, CK_SESSIO
 	add(&story, "the call, by", view->name, act(looked));
 	handles_opened(view->module, session, &opened);
 	add(&story, "session opened by", view->name, opened);
-	add(&story, "initialised in the parent by", view->name, of(&of_view[view - views].initialised));
+	add(&story, "initialised in the parent by", view->name, history_initialised(view));
 	tell(view, INHERITED_HANDLE, function, &story,
 	     "$v, in a forked child, called $c with session $n of its parent", NULL, session);
 }
@@ -438,14 +265,13 @@ static void tell_of_handle(const struct view *view, unsigned function, CK_SESSIO
 /* The surplus C_Finalize of a view, whose own life is what counts (C3). */
 static void tell_of_surplus(const struct view *view, const struct looked *looked)
 {
-	struct moment finalised = of(&of_view[view - views].finalised);
+	struct moment finalised = history_finalised(view);
 	struct story story = {.count = 0};
 	add(&story, "C_Finalize of", view->name, act(looked));
 	add(&story, "finalised before by", view->name, finalised);
-	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+	add(&story, "initialised by", view->name, history_initialised(view));
 	if (!finalised.at)
-		add_deed(&story, "initialised by",
-		         deed_of(&of_module[module_number(view->module)].initialised));
+		add_deed(&story, "initialised by", history_initialised_last(view->module));
 	tell(view, DOUBLE_FINALISE, CALL_C_Finalize, &story,
 	     finalised.at ? "$v called C_Finalize of $m more often than C_Initialize"
 	                  : "$v called C_Finalize of $m without having initialised it",
@@ -456,9 +282,9 @@ static void tell_of_use(const struct view *view, unsigned function, const struct
 {
 	struct story story = {.count = 0};
 	add(&story, "the call, by", view->name, act(looked));
-	add(&story, "finalised by", view->name, of(&of_view[view - views].finalised));
+	add(&story, "finalised by", view->name, history_finalised(view));
 	if (looked->standing.left) {
-		add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+		add(&story, "initialised by", view->name, history_initialised(view));
 		tell(view, USE_AFTER_FINALISE, function, &story, "$v called $c after it had finalised $m",
 		     NULL, 0);
 	} else {
@@ -482,7 +308,7 @@ static void check_logout(const struct view *view, const uintptr_t *words, const 
 	struct deed other;
 	if (!handles_slot(view->module, words[0], &slot))
 		return;
-	for (unsigned n = 0; logged_in(view, slot, n, &other); n++) {
+	for (unsigned n = 0; history_logged_in(view, slot, n, &other); n++) {
 		CK_SESSION_HANDLE session;
 		struct story story = {.count = 0};
 		if (view->module->settings.logout == LOGOUT_HELD ||
@@ -502,7 +328,7 @@ static void check_login(const struct view *view, const uintptr_t *words, CK_RV r
 	CK_SLOT_ID slot;
 	if ((rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) && words[1] != CKU_CONTEXT_SPECIFIC &&
 	    handles_slot(view->module, words[0], &slot))
-		remember_login(view, slot, &looked->now);
+		history_note_login(view, slot, &looked->now);
 }
 
 /* Has this process opened it? */
@@ -512,11 +338,11 @@ static bool is_own(const struct view *view, CK_SESSION_HANDLE session, const str
 	return handles_opened(view->module, session, &opened) && opened.pid == looked->now.pid;
 }
 
-static void tell_of_unload(const struct view *view, const struct moment *closed)
+static void tell_of_unload(const struct view *view)
 {
 	struct story story = {.count = 0};
-	add(&story, "dlclose of", view->module->name, of(closed));
-	add(&story, "initialised by", view->name, of(&of_view[view - views].initialised));
+	add(&story, "dlclose of", view->module->name, history_closed(view));
+	add(&story, "initialised by", view->name, history_initialised(view));
 	tell(view, UNLOAD_WHILE_INITIALISED, CALLS, &story, "$m was closed while $v had it initialised", NULL,
 	     0);
 }
@@ -526,18 +352,18 @@ static void tell_of_unload(const struct view *view, const struct moment *closed)
 static void observe_before(const struct view *view, unsigned function, const uintptr_t *words,
                            struct looked *looked)
 {
-	unsigned m = module_number(view->module);
-	struct deed finalised = deed_of(&of_module[m].finalised);
-	struct deed initialised = deed_of(&of_module[m].initialised);
+	const struct module *module = view->module;
+	struct deed finalised = history_finalised_last(module);
+	struct deed initialised = history_initialised_last(module);
 	struct story story = {.count = 0};
-	bool mine = has(view) > 0;
-	looked->standing.up = of_module[m].up > 0;
+	bool mine = history_has(view) > 0;
+	looked->standing.up = history_up(module) > 0;
 	looked->standing.counts = mine;
-	looked->standing.inherited = mine && of(&of_view[view - views].initialised).pid != looked->now.pid;
-	if (calls_is_getter(function) || of_module[m].foreign)
+	looked->standing.inherited = mine && history_initialised(view).pid != looked->now.pid;
+	if (calls_is_getter(function) || history_is_foreign(module))
 		return;
-	if (of(&of_view[view - views].closed).at && !scope_still_there(&view->module->object))
-		tell_of_unload(view, &of_view[view - views].closed);
+	if (history_closed(view).at && !scope_still_there(&module->object))
+		tell_of_unload(view);
 	if (looked->standing.retired) {
 		tell_of_exit(view, function, looked);
 		return;
@@ -551,7 +377,7 @@ static void observe_before(const struct view *view, unsigned function, const uin
 			tell_of_handle(view, function, words[0], looked);
 		return;
 	}
-	if (function == CALL_C_Finalize && of_module[m].up == 1 && mine)
+	if (function == CALL_C_Finalize && history_up(module) == 1 && mine)
 		findings_in_flight(view);
 	if (looked->standing.up && (function != CALL_C_Finalize || mine))
 		return;
@@ -580,27 +406,6 @@ static void forget_sessions(struct session *sessions)
 		;
 }
 
-/* The view's count is this process's own from now on. */
-static void adopt(const struct view *view, const struct moment *now)
-{
-	lock_take(lock());
-	of_view[view - views].initialised = *now;
-	of_view[view - views].has = 1;
-	of_view[view - views].adopted = true;
-	lock_give(lock());
-	journal_has(view, true, 0);
-}
-
-static void forget_parents(const struct module *module)
-{
-	lock_take(lock());
-	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == module)
-			of_view[i].has = 0;
-	of_module[module_number(module)].up = 0;
-	lock_give(lock());
-}
-
 /* Whose calls may take the short way has changed. */
 static void refresh(const struct module *module)
 {
@@ -609,33 +414,21 @@ static void refresh(const struct module *module)
 			module_refresh(&views[i]);
 }
 
-bool findings_may_pass_inlock(const struct view *view)
-{
-	unsigned m = module_number(view->module);
-	lock_take(lock());
-	bool pass =
-	        (of_module[m].up > 0 && of_view[view - views].has > 0 && !of_view[view - views].closed.at) ||
-	        of_module[m].foreign;
-	lock_give(lock());
-	return pass;
-}
-
 static void observe_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                           const struct looked *looked)
 {
 	struct module *module = view->module;
-	unsigned m = module_number(module);
 	struct taken_session session;
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize) {
-		if (!of_module[m].up)
-			of_module[m].foreign = true; /* by somebody out of sight */
+		if (!history_up(module))
+			history_note_foreign(module); /* by somebody out of sight */
 		else if (looked->standing.inherited)
-			adopt(view, &looked->now); /* the module carried its state over the fork */
+			history_note_adopted(view, &looked->now); /* the module carried its state over the fork */
 	}
 	if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->standing.counts) {
-		remember_finalised(view, &looked->now, true,
-		                   false); /* another has finalised it: it knows now */
-		of_module[m].up = 0;
+		/* another has finalised it: it knows now */
+		history_note_finalised(view, &looked->now, true, false);
+		history_note_down(module);
 		journal_has(view, false, 0);
 	}
 	if (rv != CKR_OK)
@@ -643,22 +436,22 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 	switch (function) {
 	case CALL_C_Initialize:
 		if (looked->standing.inherited)
-			forget_parents(module); /* it is a new life in this child */
-		remember_initialised(view, &looked->now, true);
-		if (of_module[m].up == 1)
+			history_forget_parents(module); /* it is a new life in this child */
+		history_note_initialised(view, &looked->now, true);
+		if (history_up(module) == 1)
 			journal_up(module, true);
-		if (has(view) == 1)
+		if (history_has(view) == 1)
 			journal_has(view, true, 0);
 		break;
 	case CALL_C_Finalize:
-		if (has(view) == 1 && !looked->standing.inherited && looked->sessions > 0)
+		if (history_has(view) == 1 && !looked->standing.inherited && looked->sessions > 0)
 			tell_of_sessions(view, looked);
-		remember_finalised(view, &looked->now, false, true);
-		if (looked->standing.counts && has(view) == 0)
+		history_note_finalised(view, &looked->now, false, true);
+		if (looked->standing.counts && history_has(view) == 0)
 			journal_has(view, false, 0);
-		if (looked->standing.up && of_module[m].up == 0)
+		if (looked->standing.up && history_up(module) == 0)
 			journal_up(module, false);
-		if (of_module[m].up == 0)
+		if (history_up(module) == 0)
 			handles_forget_all(module);
 		break;
 	case CALL_C_OpenSession:
@@ -697,23 +490,10 @@ void findings_before(struct view *view, unsigned function, const uintptr_t *word
 	looked->standing = module_standing(view);
 	if (function == CALL_C_Finalize) {
 		looked->sessions = handles_count(view, &looked->session);
-		lock_take(lock());
-		of_view[view - views].finalising = looked->now.at;
-		lock_give(lock());
+		history_note_finalising(view, looked->now.at);
 	}
 	if (observed)
 		observe_before(view, function, words, looked);
-}
-
-/* Finalised too late to count, but finalised. */
-static void forget(const struct view *view)
-{
-	lock_take(lock());
-	bool had = of_view[view - views].has > 0;
-	of_view[view - views].has = 0;
-	lock_give(lock());
-	if (had)
-		journal_has(view, false, 0);
 }
 
 /* Its standing is looked at now if it was not before. */
@@ -724,26 +504,26 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 		if (rv != CKR_CRYPTOKI_NOT_INITIALIZED && rv != CKR_SESSION_HANDLE_INVALID)
 			return;
 		looked->standing = module_standing(view);
-		if (looked->now.at <= finalising(view))
+		if (looked->now.at <= history_finalising(view))
 			return; /* it was in flight then, and is told of as that */
 	}
 	const struct standing *was = &looked->standing;
 	struct standing is = module_standing(view);
 	if (function == CALL_C_Initialize && rv == CKR_OK) {
-		remember_initialised(view, &looked->now, !was->up);
-		follow(view);
+		history_note_initialised(view, &looked->now, !was->up);
+		history_follow(view);
 	} else if (function == CALL_C_Finalize && rv == CKR_OK && !was->retired) {
 		if (looked->standing.inherited && !was->up)
 			tell_of_child(view, looked);
 		if (is.left && looked->sessions > 0 && !looked->standing.inherited)
 			tell_of_sessions(view, looked);
 		if (is.left)
-			remember_finalised(view, &looked->now, true, !is.up);
-		follow(view);
+			history_note_finalised(view, &looked->now, true, !is.up);
+		history_follow(view);
 	} else if (function == CALL_C_Finalize && was->retired) {
 		tell_of_exit(view, function, looked);
-		remember_finalised(view, &looked->now, true, false);
-		forget(view);
+		history_note_finalised(view, &looked->now, true, false);
+		history_note_left(view);
 	} else if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
 		tell_of_surplus(view, looked);
 	} else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && was->retired) {
@@ -856,23 +636,10 @@ static const struct view *consumer_in(const struct module *module, stack_id stac
 	return NULL;
 }
 
-void findings_opened(const struct module *module)
-{
-	lock_take(lock());
-	of_module[module_number(module)].opened++;
-	lock_give(lock());
-}
-
 void findings_closed(const struct module *module)
 {
 	struct moment now = journal_moment(true);
-	const struct view *view = consumer_in(module, now.stack);
-	lock_take(lock());
-	if (of_module[module_number(module)].opened > 0)
-		of_module[module_number(module)].opened--;
-	else if (view && of_view[view - views].has > 0 && !of_view[view - views].closed.at)
-		of_view[view - views].closed = now;
-	lock_give(lock());
+	history_note_closed(module, consumer_in(module, now.stack), &now);
 	journal_write_module_at(module, "dlclose", &now);
 	if (module->settings.observe)
 		refresh(module);
@@ -881,33 +648,25 @@ void findings_closed(const struct module *module)
 void findings_unloaded(const struct module *module, bool kept)
 {
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == module && (kept || has(&views[i]) > 0) && of(&of_view[i].closed).at)
-			tell_of_unload(&views[i], &of_view[i].closed);
-	lock_take(lock());
-	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == module) {
-			of_view[i].has = 0;
-			of_view[i].closed = (struct moment){0};
-		}
-	of_module[module_number(module)].up = 0;
-	of_module[module_number(module)].opened = 0;
-	of_module[module_number(module)].foreign = false;
-	lock_give(lock());
+		if (views[i].module == module && (kept || history_has(&views[i]) > 0) &&
+		    history_closed(&views[i]).at)
+			tell_of_unload(&views[i]);
+	history_forget_module(module);
 }
 
 void findings_at_exit(void)
 {
 	int pid = process_number();
 	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
-		struct moment initialised = of(&of_view[i].initialised);
+		struct moment initialised = history_initialised(&views[i]);
 		struct story story = {.count = 0};
-		if (!has(&views[i]) || of_view[i].adopted || initialised.pid != pid)
+		if (!history_has(&views[i]) || history_is_adopted(&views[i]) || initialised.pid != pid)
 			continue;
 		add(&story, "initialised by", views[i].name, initialised);
 		tell(&views[i], INITIALISE_LEAKED, CALLS, &story, "$v never finalised $m", NULL, 0);
-		if (of(&of_view[i].closed).at &&
+		if (history_closed(&views[i]).at &&
 		    !(views[i].module->settings.observe && scope_still_there(&views[i].module->object)))
-			tell_of_unload(&views[i], &of_view[i].closed);
+			tell_of_unload(&views[i]);
 	}
 	for (unsigned i = 0; i < KEPT && told[i].view; i++)
 		if (told[i].pid == pid && told[i].more)

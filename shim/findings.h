@@ -33,14 +33,7 @@ void findings_in_flight(const struct view *view);
 /* Calls are still inside though they were waited for. */
 void findings_never_came_back(const struct view *view, unsigned inside);
 
-/*
- * mode = observe: may the view's calls take the short way? Not while they would be
- * wrong. Under life.lock.
- */
-bool findings_may_pass_inlock(const struct view *view);
-
-/* A further dlopen of that module, or a dlclose, by whoever (the door saw it). */
-void findings_opened(const struct module *module);
+/* A dlclose of that module, by whoever (the door saw it). */
 void findings_closed(const struct module *module);
 
 /* The module is gone from memory; kept: until now the shim had held it, initialised as it was. */

@@ -50,6 +50,7 @@
 #include "findings.h"
 #include "gate.h"
 #include "handles.h"
+#include "history.h"
 #include "journal.h"
 #include "lists.h"
 #include "login.h"
@@ -260,7 +261,7 @@ void modules_opened(const char *path)
 			scope_identify(&object);
 		if (!slash ||
 		    (object.inode == modules[i].object.inode && object.device == modules[i].object.device))
-			findings_opened(&modules[i]);
+			history_note_opened(&modules[i]);
 	}
 }
 
@@ -311,7 +312,7 @@ static void view_refresh_inlock(struct view *view)
 	const struct module *m = view->module;
 	bool on = !atomic_load_explicit(&journal_calls, memory_order_relaxed);
 	if (m->settings.observe)
-		on = on && (!atomic_load(&journal_open) || findings_may_pass_inlock(view));
+		on = on && (!atomic_load(&journal_open) || history_may_pass_inlock(view));
 	else
 		on = on && m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
 		     m->settings.drain == DRAIN_NO && !handles_translated(m);

@@ -15,7 +15,7 @@
  *             an initialise or finalise, nobody waits. module.c works out from
  *             the views what the parent had.
  *   view[]    zero: no view's count was made in this process.
- *   told      zero: free (findings.c).
+ *   told, history   zero: free (findings.c, history.c).
  *   events[]  zero: nobody waits for slot events, none has been found, and
  *   view_events[]   none of them has been seen.
  *   flights[] zero: no recorded call is in flight (crash.c).
@@ -113,7 +113,7 @@ struct forgotten {
 	/* on pages of their own, as a rule: not wanted by a child that never waits */
 	struct events events[MODULES];
 	struct view_events view_events[VIEWS];
-	struct lock told;
+	struct lock told, history;
 	struct flight flights[FLIGHTS];
 };
 
