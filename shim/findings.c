@@ -423,7 +423,8 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 		if (!history_up(module))
 			history_note_foreign(module); /* by somebody out of sight */
 		else if (looked->standing.inherited)
-			history_note_adopted(view, &looked->now); /* the module carried its state over the fork */
+			history_note_adopted(view,
+			                     &looked->now); /* the module carried its state over the fork */
 	}
 	if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED && looked->standing.counts) {
 		/* another has finalised it: it knows now */

@@ -304,8 +304,8 @@ bool history_may_pass_inlock(const struct view *view)
 {
 	unsigned v = (unsigned)(view - views), m = module_number(view->module);
 	take();
-	bool pass = (of_module[m].up > 0 && of_view[v].has > 0 && !of_view[v].closed.at) ||
-	            of_module[m].foreign;
+	bool pass =
+	        (of_module[m].up > 0 && of_view[v].has > 0 && !of_view[v].closed.at) || of_module[m].foreign;
 	give();
 	return pass;
 }
