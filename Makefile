@@ -5,7 +5,8 @@
 
 VERSION = 1.0~git
 
-B ?= build
+# Not from the environment: what `make clean` removes is not left to chance.
+B = build
 CC = gcc
 OPT ?= -O2
 PREFIX ?= /usr/local
@@ -174,7 +175,10 @@ uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/libp11shim.so
 	@[ -n "$(DESTDIR)" ] || $(LDCONFIG) || true
 
+# A directory that was named must be one that was built in, and not the checkout.
 clean:
+	@[ $(origin B) = file ] || [ ! -e $(B) ] || { [ -e $(B)/shim/config ] && [ ! -e $(B)/Makefile ]; } || \
+		{ echo "not removed, since nothing was built there: $(B)" >&2; exit 1; }
 	rm -rf $(B)
 
 help:

@@ -1,16 +1,24 @@
 # Included by the Makefile: the command, p11shim, and its parts.
 #
 #   BINDIR/p11shim                   the command
-#   DATADIR                          its parts, p11shim-report with its own, and the built-in
-#                                    settings, to read
+#   DATADIR/p11shim                  its parts, p11shim-report with its own, and the built-in
+#                                    settings, to read; the command looks in ../share
 #   LIBDIR/p11shim/p11shim-info      what asks modules; for the machine that LIBDIR is for
 #   COMPLETIONDIR/p11shim            for bash
-BINDIR ?= $(PREFIX)/bin
-DATADIR ?= $(PREFIX)/share/p11shim
-COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+#
+# None of these three is taken from the environment, where others may mean theirs.
+BINDIR = $(PREFIX)/bin
+DATADIR = $(PREFIX)/share
+COMPLETIONDIR = $(DATADIR)/bash-completion/completions
 
 INFO = $(B)/p11shim-info
 PARTS = scripts/p11shim-programs.sh scripts/p11shim-modules.sh
+REPORT_PARTS = $(wildcard scripts/report/*)
+CONFIG_FILES = config/p11shim.conf config/modules.conf
+
+# What there is in DATADIR/p11shim, for both to go by.
+SHARED = $(notdir $(PARTS)) p11shim-report $(REPORT_PARTS:scripts/%=%) $(CONFIG_FILES)
+SHARE = $(DESTDIR)$(DATADIR)/p11shim
 
 all: $(INFO)
 
@@ -23,19 +31,20 @@ $(INFO): scripts/p11shim-info.c scripts/p11shim-settings.c scripts/p11shim-info.
 .PHONY: install-command uninstall-command
 install: install-command
 install-command: $(INFO)
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR)/report $(DESTDIR)$(DATADIR)/config \
-		$(DESTDIR)$(LIBDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)
+	install -d $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(DESTDIR)$(LIBDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)
 	sed -e "s|^version=.*|version='$(VERSION)'|" -e "s|^libdir=.*|libdir='$(LIBDIR)'|" \
 		scripts/p11shim >$(B)/p11shim.install
 	install -m 755 $(B)/p11shim.install $(DESTDIR)$(BINDIR)/p11shim
-	install -m 644 $(PARTS) $(DESTDIR)$(DATADIR)
-	install -m 755 scripts/p11shim-report $(DESTDIR)$(DATADIR)
-	install -m 644 $(wildcard scripts/report/*) $(DESTDIR)$(DATADIR)/report
-	install -m 644 config/p11shim.conf config/modules.conf $(DESTDIR)$(DATADIR)/config
+	install -m 644 $(PARTS) $(SHARE)
+	install -m 755 scripts/p11shim-report $(SHARE)
+	install -m 644 $(REPORT_PARTS) $(SHARE)/report
+	install -m 644 $(CONFIG_FILES) $(SHARE)/config
 	install -m 755 $(INFO) $(DESTDIR)$(LIBDIR)/p11shim
 	install -m 644 scripts/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
 
+# File by file, and of the directories those that are empty then.
 uninstall: uninstall-command
 uninstall-command:
-	rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim
-	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBDIR)/p11shim
+	rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(SHARED:%=$(SHARE)/%) \
+		$(DESTDIR)$(LIBDIR)/p11shim/p11shim-info
+	@rmdir $(SHARE)/report $(SHARE)/config $(SHARE) $(DESTDIR)$(LIBDIR)/p11shim 2>/dev/null || true
