@@ -393,9 +393,12 @@ all_keys() {
 		#define _GNU_SOURCE
 		#include <dirent.h>
 		#include <dlfcn.h>
+		#include <stdarg.h>
 		#include <stdio.h>
 		#include <stdlib.h>
 		#include <string.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
 		static const char *elsewhere(const char *path)
 		{
 			static char other[4096];
@@ -404,16 +407,23 @@ all_keys() {
 			snprintf(other, sizeof other, "%s%s", getenv("TEST_ROOT"), path);
 			return other;
 		}
-		#define FUNCTION(type, name, parameters, ...)                           \
-			type *name parameters                                           \
-			{                                                               \
-				type *(*next) parameters = (type * (*) parameters)      \
-					dlsym(RTLD_NEXT, #name);                        \
-				return next(elsewhere(path) __VA_ARGS__);               \
-			}
-		FUNCTION(DIR, opendir, (const char *path))
-		FUNCTION(FILE, fopen, (const char *path, const char *mode), , mode)
-		FUNCTION(FILE, fopen64, (const char *path, const char *mode), , mode)
+		#define NEXT(function) (__typeof__(&function))dlsym(RTLD_NEXT, #function)
+		DIR *opendir(const char *path)
+		{
+			return (NEXT(opendir))(elsewhere(path));
+		}
+		long syscall(long number, ...)
+		{
+			long word[6];
+			va_list words;
+			va_start(words, number);
+			for (int i = 0; i < 6; i++)
+				word[i] = va_arg(words, long);
+			va_end(words);
+			if (number == SYS_openat)
+				word[1] = (long)elsewhere((const char *)word[1]);
+			return (NEXT(syscall))(number, word[0], word[1], word[2], word[3], word[4], word[5]);
+		}
 	C
 	gcc -O1 -shared -fPIC -o "$BATS_TEST_TMPDIR/elsewhere.so" "$BATS_TEST_TMPDIR/elsewhere.c"
 	copy of-the-administrator.so of-a-package.so of-nobody.so

@@ -12,6 +12,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <ini.h>
 #include <stdio.h>
@@ -98,14 +99,15 @@ struct settings_list {
 };
 
 #define LINE_LENGTH 1024
+#define LARGEST_FILE (1 << 20) /* bytes */
 
 /* One source being read; line counts what inih has asked for. */
 struct source {
 	struct settings_list *list;
 	const char *name;
-	FILE *file;
 	const char *text, *end;
 	int line;
+	bool lost;                 /* whose section the lines are in could not be read */
 	char section[LINE_LENGTH]; /* whole: inih cuts them short */
 };
 
@@ -154,8 +156,17 @@ static void drop_setting(struct setting *s)
 	free(s);
 }
 
+static bool is_blank(const char *text)
+{
+	return text[strspn(text, " \t")] == '\0';
+}
+
 static void add(struct source *source, const char *section, enum key key, const char *value)
 {
+	if (is_blank(value)) {
+		complain(source, "without a value", keys[key].name);
+		return;
+	}
 	if (keys[key].values[0][0] && value_number(key, value) < 0) {
 		complain_of_value(source, key, value);
 		return;
@@ -189,6 +200,8 @@ static int on_setting(void *user, const char *cut_section, const char *name, con
 	HASH_FIND_STR(source->list->by_name, name, found);
 	if (!found)
 		complain(source, "no such key", name);
+	else if (source->lost)
+		complain(source, "below a section that cannot be read", name);
 	else if (!section[0])
 		complain(source, "before any section", name);
 	else
@@ -196,30 +209,34 @@ static int on_setting(void *user, const char *cut_section, const char *name, con
 	return 1;
 }
 
-static int next_character(struct source *source)
-{
-	if (source->file)
-		return getc(source->file);
-	return source->text < source->end ? (unsigned char)*source->text++ : EOF;
-}
-
-/* Remembers a section's name, of whatever length. */
-static void note_section(struct source *source, const char *line)
+/*
+ * Remembers a section's name, of whatever length. A line that was to begin one and
+ * has no name ends the one before all the same: what is below was not meant for it.
+ */
+static void note_section(struct source *source, const char *line, bool overlong)
 {
 	/* a glob may have a ']' of its own; a comment may, too */
 	const char *comment = strstr(line, " ;");
 	const char *end = comment ? memrchr(line, ']', (size_t)(comment - line)) : strrchr(line, ']');
-	if (line[0] != '[' || !end)
+	source->lost = overlong || !end;
+	if (source->lost)
 		return;
 	size_t length = (size_t)(end - line) - 1;
 	memmove(source->section, line + 1, length);
 	source->section[length] = '\0';
 }
 
+/* For inih all that begins with neither of the others is a setting. */
+static bool is_setting(const char *line)
+{
+	const char *comment = strstr(line, " ;"), *sign = strpbrk(line, "=:");
+	return sign && (!comment || sign < comment);
+}
+
 /*
- * fgets for inih, over a file or a text. Counts lines. Blanks at the start of a
- * line are dropped: for inih they would make it part of the value before. A
- * line that inih would cut is dropped whole, and told.
+ * fgets for inih, over a text. Counts lines. Blanks at the start of a line are
+ * dropped: for inih they would make it part of the value before. A line that inih
+ * would cut, or not understand, is dropped whole, and told.
  */
 static char *read_line(char *buffer, int size, void *stream)
 {
@@ -227,25 +244,28 @@ static char *read_line(char *buffer, int size, void *stream)
 	char line[LINE_LENGTH];
 	size_t n = 0, most = (size_t)size < sizeof line ? (size_t)size - 2 : sizeof line - 2;
 	bool overlong = false;
-	int c = next_character(source);
-	if (c == EOF)
+	if (source->text == source->end)
 		return NULL;
-	for (; c != EOF && c != '\n'; c = next_character(source)) {
-		if (n == 0 && (c == ' ' || c == '\t'))
+	for (; source->text < source->end && *source->text != '\n'; source->text++) {
+		if (n == 0 && strchr(" \t\r\v\f", *source->text))
 			continue;
 		if (n < sizeof line - 2)
-			line[n++] = (char)(c == '\0' ? ' ' : c);
+			line[n++] = *source->text;
 		else
 			overlong = true;
 	}
+	source->text += source->text < source->end;
 	line[n] = '\0';
 	source->line++;
-	if (!overlong)
-		note_section(source, line);
+	if (line[0] == '[')
+		note_section(source, line, overlong);
 	if (n > most && line[0] == '[' && !overlong)
 		n = (size_t)snprintf(line, sizeof line, "[long]"); /* its name is noted already */
 	if (overlong || n > most) {
 		complain(source, "line too long", "ignored");
+		n = 0;
+	} else if (line[0] == '[' ? source->lost : n > 0 && !strchr(";#", line[0]) && !is_setting(line)) {
+		complain(source, "neither [section] nor key = value", "ignored");
 		n = 0;
 	}
 	memmove(buffer, line, n);
@@ -266,34 +286,65 @@ char *__wrap_fgets(char *buffer, int size, FILE *file)
 	return NULL;
 }
 
-static void read_source(struct source *source)
-{
-	int wrong = ini_parse_stream(read_line, source, on_setting, source);
-	if (wrong > 0) {
-		source->line = wrong;
-		complain(source, "neither [section] nor key = value", "ignored");
-	}
-}
-
 static void read_text(struct settings_list *list, const char *name, const char *text, const char *end)
 {
+	static const char mark[3] = "\xef\xbb\xbf"; /* of UTF-8, which some editors write */
+	if (end - text >= (long)sizeof mark && memcmp(text, mark, sizeof mark) == 0)
+		text += sizeof mark;
 	struct source source = {.list = list, .name = name, .text = text, .end = end};
-	read_source(&source);
+	ini_parse_stream(read_line, &source, on_setting, &source);
+}
+
+/*
+ * A file's text, with blanks for zeros, to be freed. NULL with errno: also for one
+ * that would have to be waited for, a pipe or a terminal, or that does not end. By
+ * system calls, so that no thread is cancelled in here.
+ */
+static char *file_text(const char *path, size_t *length)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char *text = NULL;
+	size_t room = 0;
+	long got = fd < 0 ? -1 : 1;
+	*length = 0;
+	while (got > 0) {
+		if (*length + 1 >= room) {
+			room = room ? 2 * room : 4096;
+			char *more = room <= LARGEST_FILE ? realloc(text, room) : NULL;
+			if (!more) {
+				errno = room > LARGEST_FILE ? EFBIG : ENOMEM;
+				got = -1;
+				break;
+			}
+			text = more;
+		}
+		got = syscall(SYS_read, fd, text + *length, room - *length - 1);
+		*length += got > 0 ? (size_t)got : 0;
+	}
+	int error = errno;
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	if (got == 0) {
+		text[*length] = '\0';
+		for (size_t i = 0; i < *length; i++)
+			text[i] = text[i] ? text[i] : ' ';
+		return text;
+	}
+	free(text);
+	errno = error;
+	return NULL;
 }
 
 /* A file that is not there is no mistake, unless somebody named it. */
 static void read_file(struct settings_list *list, const char *path, bool named)
 {
-	struct source source = {.list = list, .name = path};
-	source.file = fopen(path, "re");
-	if (source.file) {
-		read_source(&source);
-		if (ferror(source.file))
-			journal_note("settings", "%s: cannot be read: %m", path);
-		fclose(source.file);
-	} else if (named || (errno != ENOENT && errno != ENOTDIR)) {
+	size_t length;
+	char *text = file_text(path, &length);
+	if (text)
+		read_text(list, path, text, text + length);
+	else if (named || (errno != ENOENT && errno != ENOTDIR))
 		journal_note("settings", "%s: cannot be read: %m", path);
-	}
+	free(text);
 }
 
 /* A file or directory of the user's settings. False: there is no such user, or the path is too long. */
@@ -330,7 +381,7 @@ static void read_variables(struct settings_list *list)
 		variable_name(name, sizeof name, key);
 		const char *value = secure_getenv(name);
 		struct source source = {.list = list, .name = name};
-		if (value && value[0])
+		if (value && !is_blank(value))
 			add(&source, "*", key, value);
 	}
 }
@@ -496,25 +547,22 @@ struct p11_kit_search {
 /* Whole lines: p11-kit knows no limit to their length, and inih does. */
 static void read_p11_kit_file(const char *path, struct p11_kit_search *search)
 {
-	static const char blanks[] = " \t\r\n";
-	FILE *file = fopen(path, "re");
-	char *line = NULL;
-	size_t size = 0;
-	while (file && getline(&line, &size, file) > 0) {
+	static const char blanks[] = " \t\r";
+	size_t length;
+	char *text = file_text(path, &length), *rest = text, *line;
+	while (text && (line = strtok_r(rest, "\n", &rest))) {
 		char *name = line + strspn(line, blanks);
-		size_t length = strcspn(name, " \t:");
-		if (length != strlen("module") || memcmp(name, "module", length) != 0)
+		size_t end = strcspn(name, " \t:");
+		if (end != strlen("module") || memcmp(name, "module", end) != 0)
 			continue;
-		char *value = name + length + strspn(name + length, " \t:");
-		size_t end = strlen(value);
+		char *value = name + end + strspn(name + end, " \t:");
+		end = strlen(value);
 		while (end > 0 && strchr(blanks, value[end - 1]))
 			value[--end] = '\0';
 		if (matches(value, search->names) || matches(file_name(value), search->names))
 			search->found = true;
 	}
-	free(line);
-	if (file)
-		fclose(file);
+	free(text);
 }
 
 static bool in_p11_kit_directory(const char *directory, const struct names *names)

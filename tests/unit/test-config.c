@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "config.h"
@@ -165,6 +166,84 @@ static int a_directory(void)
 	return 0;
 }
 
+/* contract H3: what would have to be waited for, or does not end, is no file of settings */
+static int endless(void)
+{
+	const char *path = in_directory("pipe");
+	CHILD_CHECK(mkfifo(path, 0600) == 0);
+	int writer = open(path, O_RDWR);
+	CHILD_CHECK(writer >= 0);
+	setenv("P11SHIM_CONFIG", path, 1);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(log_has("/pipe: cannot be read: Resource temporarily unavailable"));
+	return 0;
+}
+
+static int too_large(void)
+{
+	setenv("P11SHIM_CONFIG", "/dev/zero", 1);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(log_has("/dev/zero: cannot be read: File too large"));
+	return 0;
+}
+
+/* contract H3: lines below a section that cannot be read are not the section's before it */
+static int lost_section(void)
+{
+	char text[4096] = "[*]\nalready = report\n[lib.so\nexclude = yes\n[a.so]\nfork = off\n[";
+	memset(text + strlen(text), 'x', 2000);
+	strcat(text, "]\nfork = strict\n[b.so]\nfork = reset\n");
+	write_file("p11shim.conf", text);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope && config_of_module("/lib.so").already_report);
+	CHILD_CHECK(config_of_module("/a.so").fork == FORK_OFF);
+	CHILD_CHECK(config_of_module("/b.so").fork == FORK_RESET);
+	CHILD_CHECK(log_has("p11shim.conf:3: neither [section] nor key = value"));
+	CHILD_CHECK(log_has("p11shim.conf:4: below a section that cannot be read: exclude"));
+	CHILD_CHECK(log_has("p11shim.conf:7: line too long"));
+	CHILD_CHECK(log_has("p11shim.conf:8: below a section that cannot be read: fork"));
+	return 0;
+}
+
+/* contract H3: each mistake is told, not the first of its kind */
+static int each_mistake(void)
+{
+	write_file("p11shim.conf", "[*]\none\ntwo ; = 2\n\n# three\n; four\nfive\nalready = report\n");
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").already_report);
+	CHILD_CHECK(log_has("p11shim.conf:2: neither"));
+	CHILD_CHECK(log_has("p11shim.conf:3: neither"));
+	CHILD_CHECK(log_has("p11shim.conf:7: neither"));
+	CHILD_CHECK(!log_has("p11shim.conf:5:") && !log_has("p11shim.conf:6:"));
+	return 0;
+}
+
+/* contract H3: a mark of UTF-8, carriage returns and zeros change nothing */
+static int odd_bytes(void)
+{
+	FILE *f = fopen(in_directory("p11shim.conf"), "w");
+	static const char text[] = "\xef\xbb\xbf[*]\r\nalready = report\r\n\0\0[lib.so]\r\nfork = off\r\n";
+	CHILD_CHECK(f && fwrite(text, 1, sizeof text - 1, f) == sizeof text - 1 && fclose(f) == 0);
+	CHILD_CHECK(config_of_module("/lib.so").already_report);
+	CHILD_CHECK(config_of_module("/lib.so").fork == FORK_OFF);
+	CHILD_CHECK(config_of_module("/other.so").fork == FORK_AUTO);
+	return 0;
+}
+
+/* contract H3: a key without a value says nothing, in a file or a variable */
+static int no_value(void)
+{
+	write_file("p11shim.conf", "[*]\nmodules =\ntrace = ; nothing\n");
+	setenv("P11SHIM_MODULES", " ", 1);
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(log_has("p11shim.conf:2: without a value: modules"));
+	CHILD_CHECK(log_has("p11shim.conf:3: without a value: trace"));
+	return 0;
+}
+
 /* contract H4 */
 static int disabled(void)
 {
@@ -201,6 +280,12 @@ TEST(mistakes)
 TEST(long_names)
 TEST(unreadable)
 TEST(a_directory)
+TEST(endless)
+TEST(too_large)
+TEST(lost_section)
+TEST(each_mistake)
+TEST(odd_bytes)
+TEST(no_value)
 TEST(disabled)
 TEST(garbage)
 
@@ -220,8 +305,10 @@ int main(int count, char **arguments)
 		return 1;
 	const struct CMUnitTest tests[] = {
 #define UNIT(name) cmocka_unit_test_setup(test_##name, setup)
-	        UNIT(defaults), UNIT(precedence), UNIT(globs),    UNIT(scope),   UNIT(known),
-	        UNIT(mistakes), UNIT(long_names), UNIT(unreadable), UNIT(a_directory), UNIT(disabled), UNIT(garbage),
+	        UNIT(defaults),  UNIT(precedence),   UNIT(globs),        UNIT(scope),       UNIT(known),
+	        UNIT(mistakes),  UNIT(long_names),   UNIT(unreadable),   UNIT(a_directory), UNIT(endless),
+	        UNIT(too_large), UNIT(lost_section), UNIT(each_mistake), UNIT(odd_bytes),   UNIT(no_value),
+	        UNIT(disabled),  UNIT(garbage),
 	};
 	int failed = cmocka_run_group_tests_name("config", tests, NULL, NULL);
 	char command[300];
