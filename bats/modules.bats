@@ -159,10 +159,10 @@ shared=(
 @test "contract H3: the list in the library is the one in config/" {
 	local line
 
-	copy librtpkcs11ecp.so
-	look_at librtpkcs11ecp.so
-	line=$(grep -n '^fork = reset$' "$LIST" | cut -d: -f1)
-	grep -qF "setting fork = reset (built-in modules.conf:$line)" "$P11SHIM_LOG"
+	copy gnome-keyring-pkcs11.so
+	look_at gnome-keyring-pkcs11.so
+	line=$(sed -n '/^\[gnome-keyring-pkcs11.so\]/,/^wait/{/^wait/=}' "$LIST")
+	grep -qF "setting wait = forward (built-in modules.conf:$line)" "$P11SHIM_LOG"
 }
 
 @test "contract H3: every section has one product and stands once; keys and values are legal" {
