@@ -10,7 +10,7 @@ B = build
 CC = gcc
 OPT ?= -O2
 PREFIX ?= /usr/local
-LIBDIR ?= $(PREFIX)/lib
+LIBDIR ?= $(PREFIX)/lib$(OTHER_ARCH:%=/%-linux-gnu)
 EXTRA_CFLAGS ?=
 EXTRA_LDFLAGS ?=
 LDCONFIG ?= ldconfig
@@ -25,7 +25,8 @@ endif
 # For another architecture (make ARCH=i386, make ARCH=aarch64): its compiler, a build
 # directory of its own, and there what Debian has for it (scripts/sysroot).
 ARCH = $(OWN_ARCH)
-ifneq ($(ARCH),$(OWN_ARCH))
+OTHER_ARCH := $(filter-out $(OWN_ARCH),$(ARCH))
+ifneq ($(OTHER_ARCH),)
 ifeq ($(origin B),file)
 B := build/$(ARCH)
 endif
@@ -90,7 +91,7 @@ TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(
 SANITIZED = %-asan %-tsan %-asan-clang
 CORE_TESTS = $(filter-out $(SANITIZED) $(OMIT),$(LIBRARY) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(TRACE_ALL) $(FINDINGS_ALL))
 
-ifdef SYSROOT
+ifneq ($(OTHER_ARCH),)
 # The sanitizers are this machine's, and so are NSS and GnuTLS.
 TESTS := $(filter-out $(SANITIZED) %/nss-gnutls %/nss-wait,$(TESTS))
 $(OBJECTS): | $(SYSROOT)/.build
@@ -163,7 +164,8 @@ bench:
 	@$(MAKE) --no-print-directory $(LIBRARY) bench-programs
 	@scripts/bench $(B) $(LIBRARY)
 
-# Where the dynamic linker looks, so that LD_PRELOAD=libp11shim.so is enough.
+# Where the dynamic linker looks, so that LD_PRELOAD=libp11shim.so is enough. Of another
+# architecture the library and p11shim-info, beside what is installed of this one.
 .PHONY: install uninstall clean help
 install: $(LIBRARY)
 	install -d $(DESTDIR)$(LIBDIR)
@@ -189,7 +191,8 @@ help:
 	@echo 'make check-i386      the core tests for another processor; also check-aarch64'
 	@echo 'make fuzz            random input, for FUZZ_SECONDS (600)'
 	@echo 'make bench           what it costs'
-	@echo 'make install         into LIBDIR ($(LIBDIR)); also uninstall. PREFIX, LIBDIR, DESTDIR'
+	@echo 'make install         below PREFIX ($(PREFIX)), the library into LIBDIR ($(LIBDIR)); also uninstall.'
+	@echo '                     With ARCH the library for it, besides. PREFIX, LIBDIR, MANDIR, DESTDIR'
 	@echo 'make man             the manual pages, into $(B)/docs'
 	@echo 'make deb             Debian packages of what is committed, into $(B)/deb'
 	@echo 'make clean'

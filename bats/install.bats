@@ -64,6 +64,21 @@ in_tree() {
 	[ -e stage/usr/share/bash-completion/completions/p11shim ]
 }
 
+@test "contract J2: ARCH: the library of another architecture is installed beside this one's, and goes alone" {
+	[ "$(uname -m)" = x86_64 ] || skip "not on this machine"
+	in_tree PREFIX="$HERE/usr" install
+	find usr -type f -exec cksum {} + | sort >own
+	in_tree PREFIX="$HERE/usr" ARCH=i386 install
+	cmp "$TREE/build/i386/libp11shim.so" usr/lib/i386-linux-gnu/libp11shim.so
+	cmp "$TREE/build/i386/p11shim-info" usr/lib/i386-linux-gnu/p11shim/p11shim-info
+	find usr -path usr/lib/i386-linux-gnu -prune -o -type f -exec cksum {} + | sort | diff own -
+	in_tree PREFIX="$HERE/usr" ARCH=i386 uninstall
+	find usr -type f -exec cksum {} + | sort | diff own -
+	in_tree DESTDIR="$HERE/stage" PREFIX=/usr LIBDIR=/usr/lib32 ARCH=i386 install
+	run bash -c 'find stage -type f | sort'
+	assert_output $'stage/usr/lib32/libp11shim.so\nstage/usr/lib32/p11shim/p11shim-info'
+}
+
 @test "contract J2: clean removes a build directory and nothing else" {
 	mkdir data
 	touch data/precious

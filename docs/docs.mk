@@ -17,7 +17,11 @@ $(B)/docs:
 .PHONY: man install-man uninstall-man
 man: $(MAN_PAGES)
 
+ifeq ($(OTHER_ARCH),)
 install: install-man
+uninstall: uninstall-man
+endif
+
 install-man:
 	@if command -v scdoc >/dev/null; then \
 		$(MAKE) --no-print-directory man && \
@@ -29,6 +33,5 @@ install-man:
 		echo "no scdoc here, so no manual pages; they can be read in docs/"; \
 	fi
 
-uninstall: uninstall-man
 uninstall-man:
 	rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))

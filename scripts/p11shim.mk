@@ -28,10 +28,26 @@ $(INFO): scripts/p11shim-info.c scripts/p11shim-settings.c scripts/p11shim-info.
 		$(filter %.c %.o,$^) -Wl,-Bstatic -linih -Wl,-Bdynamic -ldl
 	mv -f $@.new $@
 
-.PHONY: install-command uninstall-command
+.PHONY: install-info uninstall-info install-command uninstall-command
+install: install-info
+install-info: $(INFO)
+	install -d $(DESTDIR)$(LIBDIR)/p11shim
+	install -m 755 $(INFO) $(DESTDIR)$(LIBDIR)/p11shim
+
+# File by file, and of the directories those that are empty then.
+uninstall: uninstall-info
+uninstall-info:
+	rm -f $(DESTDIR)$(LIBDIR)/p11shim/p11shim-info
+	@rmdir $(DESTDIR)$(LIBDIR)/p11shim 2>/dev/null || true
+
+# The rest serves programs of every architecture.
+ifeq ($(OTHER_ARCH),)
 install: install-command
-install-command: $(INFO)
-	install -d $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(DESTDIR)$(LIBDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)
+uninstall: uninstall-command
+endif
+
+install-command:
+	install -d $(B) $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(DESTDIR)$(COMPLETIONDIR)
 	sed -e "s|^version=.*|version='$(VERSION)'|" -e "s|^libdir=.*|libdir='$(LIBDIR)'|" \
 		scripts/p11shim >$(B)/p11shim.install
 	install -m 755 $(B)/p11shim.install $(DESTDIR)$(BINDIR)/p11shim
@@ -39,12 +55,8 @@ install-command: $(INFO)
 	install -m 755 scripts/p11shim-report $(SHARE)
 	install -m 644 $(REPORT_PARTS) $(SHARE)/report
 	install -m 644 $(CONFIG_FILES) $(SHARE)/config
-	install -m 755 $(INFO) $(DESTDIR)$(LIBDIR)/p11shim
 	install -m 644 scripts/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
 
-# File by file, and of the directories those that are empty then.
-uninstall: uninstall-command
 uninstall-command:
-	rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(SHARED:%=$(SHARE)/%) \
-		$(DESTDIR)$(LIBDIR)/p11shim/p11shim-info
-	@rmdir $(SHARE)/report $(SHARE)/config $(SHARE) $(DESTDIR)$(LIBDIR)/p11shim 2>/dev/null || true
+	rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(SHARED:%=$(SHARE)/%)
+	@rmdir $(SHARE)/report $(SHARE)/config $(SHARE) 2>/dev/null || true
