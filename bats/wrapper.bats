@@ -289,6 +289,23 @@ list_tokens() {
 	assert_success
 }
 
+@test "contract J1: --debug follows no symbolic link that somebody has laid for it" {
+	mkdir -m 1777 shared
+	mkdir own tmp
+	echo precious >victim
+	for place in shared own; do
+		# no other process has our number while this shell becomes p11shim
+		run timeout 60 bash -c 'cd "$1" && ln -s "$2" "p11shim-$$.trace" && TMPDIR=../tmp exec "$3" run --debug "${@:4}"' \
+			- "$place" "$HERE/victim" "$P11SHIM" $(list_tokens)
+		assert_equal "$(cat victim)" precious
+	done
+	run timeout 60 bash -c 'cd shared && TMPDIR=$1 exec "$2" run --debug printenv P11SHIM_TRACE' - "$HERE/tmp" "$P11SHIM"
+	assert_success
+	assert_line --regexp "^$HERE/tmp/p11shim\.[A-Za-z0-9]+/p11shim-[0-9]+\.trace\$"
+	run stat -c %a "$HERE"/tmp/p11shim.*
+	assert_line --index 0 700
+}
+
 @test "contract J1: files that cannot be written or read are told before the program starts, with 2" {
 	chmod 755 "$HERE"
 	mkdir closed
