@@ -186,6 +186,21 @@ list_tokens() {
 	grep -zqx "a.b=it's" actual
 }
 
+@test "contract J1: what a shell thinks of its environment does not reach the program, whichever is sh" {
+	variables=(PATH=/nowhere $'PS1=\001a\002' $'PS4=\\n%s\n' PPID=77 PWD=/ SHLVL=7 LINENO=3 SECONDS=0 RANDOM=1 UID=4 OPTIND=5
+		BASH_VERSION=1 BASHOPTS=cmdhist SHELLOPTS=braceexpand version=mine libdir=/mine $'all=\x7f\x80\xff\'')
+	for shell in dash bash 'busybox sh'; do
+		command -v "${shell%% *}" >/dev/null || continue
+		# shellcheck disable=SC2086 # words
+		set -- $(command -v "${shell%% *}") ${shell#"${shell%% *}"}
+		run env -i "$@" "$P11SHIM" run /usr/bin/env
+		assert_output "LD_PRELOAD=$TREE/build/libp11shim.so"
+		env -i "${variables[@]}" /usr/bin/env -0 | sort -z >expected
+		env -i "${variables[@]}" "$@" "$P11SHIM" run /usr/bin/env -0 | sort -z | grep -zv '^LD_PRELOAD=' >actual
+		diff <(od -c expected) <(od -c actual)
+	done
+}
+
 @test "contract J1: -- ends the options, and a program's own options are its own" {
 	run p11shim run ls --help
 	assert_output --partial 'Usage: ls'
