@@ -17,7 +17,7 @@ words() {
 #   elf_machine     CLASS/MACHINE, by their numbers in ELF: 2/62 is x86-64
 # and, unless no more is asked for, or its byte order is the other one,
 #   elf_interp      its dynamic linker, empty if it has none
-#   elf_dynamic     OFFSET SIZE of its dynamic section, empty if it has none
+#   elf_dynamic     the address of its dynamic section, empty if it has none
 #   elf_segments    of each loaded segment ADDRESS OFFSET SIZE
 read_elf() {
 	elf_machine='' elf_interp='' elf_dynamic='' elf_segments='' extent=${2-all}
@@ -58,54 +58,64 @@ read_segments() {
 segment() {
 	case $1 in
 	1) elf_segments="$elf_segments $3 $2 $4" ;;
-	2) elf_dynamic="$2 $4" ;;
+	2) elf_dynamic="$elf_dynamic $3" ;;
 	3) elf_interp=$(dd bs=1 "if=$file_" "skip=$2" "count=$4" 2>/dev/null | tr -d '\000') ;;
 	esac
 }
 
-# The file offset of an address: offset_of ADDRESS SEGMENTS...
+# The file offset of an address: offset_of ADDRESS SEGMENTS... Segments are mapped by pages;
+# where one may hide another, it fails.
 offset_of() {
-	address=$1
+	address=$1 offset=''
 	shift
 	while [ $# -ge 3 ]; do
-		if [ "$address" -ge "$1" ] && [ "$address" -lt $(($1 + $3)) ]; then
-			echo $((address - $1 + $2))
-			return
+		if [ "$address" -ge $(($1 / 4096 * 4096)) ] && [ "$address" -lt $((($1 + $3 + 4095) / 4096 * 4096)) ]; then
+			[ -z "$offset" ] || return 1
+			offset=$((address - $1 + $2))
 		fi
 		shift 3
 	done
+	[ -n "$offset" ] && echo "$offset"
 }
 
-# elf_names FILE: after read_elf, the first strings that its dynamic section refers to: the
-# libraries that it needs are among them. A line each; 256 kB, which sanitized programs reach.
-elf_names() {
+# read_dynamic FILE: after read_elf, its dynamic section, as the dynamic linker will find it;
+# fails if that cannot be told. Sets
+#   elf_strings     where the strings lie that it refers to, in the file
+#   elf_auditors    not empty if it names auditors (DT_AUDIT, DT_DEPAUDIT)
+read_dynamic() {
+	elf_strings='' elf_auditors='' file_=$1
 	case $elf_machine in
-	2/*) bits=64 ;;
-	*) bits=32 ;;
+	2/*) each=4 ;;
+	*) each=2 ;;
 	esac
-	[ -n "$elf_dynamic" ] || return 0
-	at=$(strings_at "$1") || return 0
-	dd bs=4096 "if=$1" skip=$((at / 4096)) count=64 2>/dev/null | tr '\000' '\n'
-}
-
-# Where the strings of the dynamic section lie in the file.
-strings_at() {
-	file_=$1
-	# shellcheck disable=SC2046,SC2086 # numbers
-	set -- $(words "$file_" ${elf_dynamic% *} ${elf_dynamic#* } 4)
+	# shellcheck disable=SC2086 # numbers; two sections are none
+	at=$(offset_of $elf_dynamic $elf_segments) || return 1
+	# shellcheck disable=SC2046 # numbers
+	set -- $(words "$file_" "$at" 32768 4)
 	while [ $# -ge 4 ]; do
-		if [ "$1" -eq 5 ] && [ "$bits" -eq 64 ]; then
-			# shellcheck disable=SC2086 # numbers
-			offset_of $(($3 + $4 * 4294967296)) $elf_segments
-			return
-		elif [ "$1" -eq 5 ]; then
-			# shellcheck disable=SC2086 # numbers
-			offset_of "$2" $elf_segments
-			return
+		if [ $each -eq 4 ]; then
+			tag=$(($1 + $2 * 4294967296)) value=$(($3 + $4 * 4294967296))
+		else
+			tag=$1 value=$2
 		fi
-		shift $((bits / 16))
+		case $tag in
+		0) return ;;
+		5)
+			# shellcheck disable=SC2086 # numbers
+			elf_strings=$(offset_of "$value" $elf_segments)
+			;;
+		1879047931 | 1879047932) elf_auditors=yes ;;
+		esac
+		shift $each
 	done
 	return 1
+}
+
+# elf_names FILE: after read_dynamic, the first strings that its dynamic section refers to: the
+# libraries that it needs are among them. A line each; 256 kB, which sanitized programs reach.
+elf_names() {
+	[ -z "$elf_strings" ] ||
+		dd bs=4096 "if=$1" skip=$((elf_strings / 4096)) count=64 2>/dev/null | tr '\000' '\n'
 }
 
 machine_name() {
@@ -325,7 +335,7 @@ set_id() {
 
 # What the file itself says. Sets preload, the value for LD_PRELOAD; empty: as it was.
 look_at_file() {
-	preload='' sanitizer=''
+	preload='' sanitizer='' linker='' why_not=''
 	if [ ! -r "$file" ]; then
 		finding unsure unreadable "not allowed to read $file: not looked at"
 		fitting=$library
@@ -371,10 +381,41 @@ look_at_elf() {
 	elif [ ! -x "$elf_interp" ]; then
 		finding cannot interpreter "$file wants the dynamic linker $elf_interp, which is not there" \
 			"install the libraries for $(machine_name "$elf_machine")"
+	else
+		find_linker
 	fi
 	sanitizer=$(elf_names "$file" | sed -n -e '/^lib[atl]san\.so/p' -e '/^libhwasan\.so/p' -e '/^libclang_rt\.[atl]san/p' | sed 1q)
 	[ -z "$sanitizer" ] || look_at_sanitizer
 }
+
+# Sets linker, the program's dynamic linker, if it can be asked without executing anything else;
+# otherwise doubt, the name of a finding, and why_not.
+find_linker() {
+	doubt='' why_not=''
+	linker=$(readlink -f -- "$elf_interp")
+	case $linker in
+	/lib/* | /lib[3x6]*/* | /usr/lib/* | /usr/lib[3x6]*/* | /nix/store/* | /gnu/store/*) ;;
+	*) linker='' ;;
+	esac
+	case ${linker##*/} in
+	ld*.so*) ;;
+	*) doubt=interpreter why_not="$file has a dynamic linker of its own, $elf_interp, which was not asked" ;;
+	esac
+	if ! read_dynamic "$file"; then
+		doubt=unknown why_not="the dynamic section of $file cannot be read, so its dynamic linker was not asked"
+	elif [ -n "$elf_auditors" ]; then
+		doubt=audit why_not="$file names auditors, whose code a dynamic linker executes at once: it was not asked"
+	fi
+	[ -z "$doubt" ] || linker=''
+}
+
+# ask_linker LD_PRELOAD LD_DEBUG: which libraries the dynamic linker would load for the program,
+# whatever the caller says to it in variables.
+ask_linker() (
+	unset LD_AUDIT LD_DEBUG_OUTPUT LD_PROFILE LD_PROFILE_OUTPUT LD_SHOW_AUXV LD_VERBOSE LD_TRACE_PRELINKING LD_BIND_NOT
+	LD_PRELOAD=$1 LD_DEBUG=$2 LD_TRACE_LOADED_OBJECTS=1 LD_WARN=yes LD_BIND_NOW=yes \
+		"$linker" "$file" 2>&1 </dev/null
+)
 
 other_machine() {
 	case $elf_machine in
@@ -397,9 +438,11 @@ static() {
 
 look_at_sanitizer() {
 	name=$sanitizer
-	sanitizer=$("$elf_interp" --list "$file" 2>/dev/null | sed -n "s/^[[:blank:]]*$name => \\(.*\\) (0x[0-9a-f]*)\$/\\1/p")
+	[ -z "$linker" ] ||
+		sanitizer=$(ask_linker '' '' | sed -n "s/^[[:blank:]]*$name => \\(.*\\) (0x[0-9a-f]*)\$/\\1/p")
+	sanitizer=${sanitizer:-$name}
 	finding beware sanitizer "$file is linked to $name, which wants to be the first library" \
-		"p11shim run sees to that; by hand: LD_PRELOAD='${sanitizer:-$name} $fitting'"
+		"p11shim run sees to that; by hand: LD_PRELOAD='$sanitizer $fitting'"
 }
 
 # ---- LD_PRELOAD
@@ -514,18 +557,14 @@ look_at_surroundings() {
 
 # Has the dynamic linker load all libraries, ours too, and say which calls it would bind to
 # what. That executes no code of theirs: no constructor, no resolver of indirect functions.
-# Sets objects, those loaded, a line each.
+# An auditor's it would: see find_linker. Sets objects, those loaded, a line each.
 probe() {
 	objects=''
-	case $elf_interp in
-	/lib/* | /lib[3x6]*/* | /usr/lib/* | /usr/lib[3x6]*/* | /nix/store/* | /gnu/store/*) ;;
-	*)
-		finding unsure interpreter "$file has a dynamic linker of its own, $elf_interp, which was not asked"
+	if [ -z "$linker" ]; then
+		finding unsure "$doubt" "$why_not"
 		return
-		;;
-	esac
-	loaded=$(LD_PRELOAD=$preload LD_TRACE_LOADED_OBJECTS=1 LD_WARN=yes LD_BIND_NOW=yes LD_DEBUG=bindings \
-		"$elf_interp" "$file" 2>&1 </dev/null | sed -n \
+	fi
+	loaded=$(ask_linker "$preload" bindings | sed -n \
 		-e '/(0x[0-9a-f]*)$/p' -e '/libp11shim\.so/p' -e '/symbol .C_[A-Z]/p' -e '/not found/p')
 	objects=$(printf '%s\n' "$loaded" | sed -n -e 's/^[[:blank:]].* => \(.*\) (0x[0-9a-f]*)$/\1/p' \
 		-e 's/^[[:blank:]]\(\/.*\) (0x[0-9a-f]*)$/\1/p')
@@ -556,14 +595,14 @@ command_check() {
 	[ $# -gt 0 ] || misused 'check: which program? (p11shim check --help)'
 	[ "$1" != -- ] || shift
 	[ $# -eq 1 ] || misused 'check: one program, without arguments (p11shim check --help)'
-	quickly='' verdict=0 unsure='' objects='' preload='' elf_interp=''
+	quickly='' verdict=0 unsure='' objects='' preload='' linker='' why_not=''
 	find_library
 	find_program "$1" || exit 2
 	follow_scripts
 	[ -z "$file" ] || look_at_file
 	[ "$chain" = "$1" ] || printf '%-7s %s\n' program "$chain"
 	look_at_surroundings
-	if [ -n "$preload" ] && [ -x "$elf_interp" ]; then
+	if [ -n "$preload" ] && [ -n "$linker$why_not" ]; then
 		probe
 	fi
 	[ -z "$objects" ] || modules_met
