@@ -783,6 +783,45 @@ list_tokens() {
 	[[ $stderr == *"$HERE/settings:3: "*strikt*"$HERE/settings:4: "*mood* ]]
 }
 
+@test "contract H3: run tells mistakes in whatever settings the program will have, and runs it" {
+	mkdir -p "$HOME/.config/p11shim" closed
+	export XDG_CONFIG_HOME=$HOME/.config
+	from=$HOME/.config/p11shim/p11shim.conf
+	# told TEXT VARIABLE=VALUE...
+	told() {
+		run_split env "${@:2}" timeout 60 "$P11SHIM" run "$MADE/specimen" 3
+		assert_failure 3
+		assert_equal "$output" "$TREE/build/libp11shim.so"
+		[[ $stderr == "p11shim: ignored: $1"* ]]
+	}
+	told 'P11SHIM_FORK: not a value of fork (auto, ' P11SHIM_FORK=bogus
+	told "$HERE/nosuch: cannot be read: No such file" P11SHIM_CONFIG=nosuch
+	told 'P11SHIM_LOG: no such directory: /nonexistent/' P11SHIM_LOG=/nonexistent/x
+	told "P11SHIM_TRACE: a directory, not a file: $HERE/closed" P11SHIM_TRACE=closed
+	printf '[*]\nforks = yes\nlog = /nonexistent/x\n' >"$from"
+	told "$from:2: no such key: forks"$'\n'"p11shim: ignored: $from:3: no such directory: /nonexistent/" A=
+	# an option that is right makes good what a file has wrong
+	sed -i 2d "$from"
+	run_split p11shim run --log log "$MADE/specimen"
+	assert_equal "$stderr" ''
+	[ "$(id -u)" -eq 0 ] || return 0
+	chmod a+rx "$HERE" "$HOME" "$HOME/.config" "$HOME/.config/p11shim"
+	chmod 600 "$from"
+	run_split as_nobody env -u MARK timeout 60 "$P11SHIM" run "$MADE/specimen" 3
+	assert_failure 3
+	assert_equal "$stderr" "p11shim: ignored: $from: cannot be read: Permission denied"
+}
+
+@test "contract H3: config and list show values with tabs in them" {
+	use_module "$SOFTHSM2_MODULE"
+	printf '[*]\ntrace = a\tb\n' >settings
+	export P11SHIM_CONFIG=$HERE/settings
+	run p11shim config
+	assert_line --regexp "^trace  *= a"$'\t'"b  *$HERE/settings:2\$"
+	run p11shim list
+	assert_line "  setting   trace = a"$'\t'"b ($HERE/settings:2)"
+}
+
 # ---- Where it works
 
 @test "contract J2: from a checkout without a library it says to run make" {

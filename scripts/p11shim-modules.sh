@@ -185,10 +185,17 @@ product_of() {
 	done | sed '$!d'
 }
 
+# split_setting LINE: sets key, value, which may be empty or have tabs in it, and source.
+split_setting() {
+	key=${1%%"$tab"*} value=${1#*"$tab"}
+	source=${value##*"$tab"} value=${value%"$tab"*}
+}
+
 # Settings of a module that do not hold for every one.
 own_settings() {
 	"$info" --config "$1" 2>/dev/null | grep -v -e "^product$tab" -e "${tab}built-in p11shim\\.conf" |
-		while IFS=$tab read -r key value source; do
+		while IFS= read -r line; do
+			split_setting "$line"
 			printf '  setting   %s = %s (%s)\n' "$key" "$value" "$source"
 		done
 }
@@ -277,7 +284,8 @@ command_config() {
 		[ -f "$1" ] || say "not there: $1; what would hold for it:"
 	fi
 	settings=$("$info" --config "$@") || misused 'p11shim-info cannot tell the settings'
-	printf '%s\n' "$settings" | while IFS=$tab read -r key value source; do
+	printf '%s\n' "$settings" | while IFS= read -r line; do
+		split_setting "$line"
 		printf '%-12s = %-12s %s\n' "$key" "$value" "$source"
 	done
 }
