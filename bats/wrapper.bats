@@ -335,6 +335,26 @@ list_tokens() {
 		[ -n "$stderr" ]
 	done
 	[ ! -e was-executed ]
+	# nor can one file be both, whoever says so
+	echo '{}' >old
+	ln -s old link
+	printf '[*]\ntrace = %s\n' "$HERE/old" >settings
+	for wrong in '--log new --trace ./new' '--log old --trace link' '--set log=old --set trace=old' '--log old --config settings'; do
+		# shellcheck disable=SC2086 # words
+		run_split p11shim run $wrong "$MADE/specimen"
+		assert_failure 2
+		[[ $stderr == *'--log and --trace want a file each'* ]]
+	done
+	P11SHIM_LOG=old run_split p11shim run --trace old "$MADE/specimen"
+	assert_failure 2
+	assert_equal "$(cat old)" '{}'
+	[ ! -e was-executed ]
+	P11SHIM_LOG=old P11SHIM_TRACE=link run_split p11shim run "$MADE/specimen"
+	assert_success
+	[[ $stderr == *'the same file'* ]]
+	run p11shim run --log /dev/null --trace /dev/null "$MADE/specimen"
+	assert_success
+	rm was-executed
 	[ "$(id -u)" -eq 0 ] || return 0
 	for wrong in '--log closed/old' '--trace closed/old' '--log closed/new' '--trace closed/new'; do
 		# shellcheck disable=SC2086 # words
@@ -366,8 +386,15 @@ list_tokens() {
 	done
 	run_split p11shim help settings
 	assert_success
-	for key in fork at-exit log-level trace disable; do
+	for key in fork at-exit log-level trace disable product; do
 		assert_line --regexp "^  $key  "
+	done
+	# each of which can be set
+	for key in $(sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p' <<<"$output"); do
+		value=$(sed -n "/^$key = /s///p" "$ROOT/config/p11shim.conf")
+		run p11shim run --set "$key=${value:-x}" true
+		assert_success
+		assert_output ''
 	done
 	run p11shim --version
 	assert_output "p11shim $(sed -n 's/^VERSION *= *//p' "$ROOT/Makefile")"
