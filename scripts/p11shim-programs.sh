@@ -167,32 +167,35 @@ find_program() {
 	fi
 }
 
-# hash_bang FILE: sets line to the first one without its #!; fails if it does not begin so.
+# find_quietly NAME: sets found, to nothing if there is none.
+find_quietly() {
+	find_program "$1" 2>/dev/null || program=''
+	found=$program
+}
+
+# hash_bang FILE: sets line to the first one without its #! and blanks around it, as the kernel
+# reads it; fails if it does not begin so.
 hash_bang() {
 	line=$(dd bs=512 count=1 "if=$1" 2>/dev/null | tr -d '\000' | sed -n '1s/^#![[:blank:]]*//p;q')
+	line=${line%"${line##*[![:blank:]]}"}
 	[ -n "$line" ]
 }
 
 # From $program sets file, which the kernel executes in the end, empty if there is none, and
-# chain, for people.
+# chain, for people. The kernel follows five scripts; if then env is executed, anew.
 follow_scripts() {
-	file=$(absolute "$program") chain=$program levels=0
+	file=$(absolute "$program") chain=$program called=$program levels=0 turns=0
 	look_for_wrapper "$file"
 	while hash_bang "$file"; do
-		levels=$((levels + 1))
-		if [ $levels -gt 10 ]; then
-			finding cannot interpreter "$program leads from script to script without end" 'give it an interpreter'
+		levels=$((levels + 1)) turns=$((turns + 1))
+		if [ $levels -gt 5 ] || [ $turns -gt 20 ]; then
+			finding cannot interpreter "$called leads from script to script, further than the kernel follows" \
+				'have its #! line name the interpreter'
 			file=''
 			return
 		fi
 		look_into_script "$file"
-		interpreter=${line%%[[:blank:]]*}
-		case ${interpreter##*/} in
-		env) found=$(env_program "${line#"$interpreter"}") ;;
-		*) found=$interpreter ;;
-		esac
-		if [ -z "$found" ] || [ ! -x "$found" ]; then
-			finding cannot interpreter "$file wants $line, which is not there" 'install that'
+		if ! find_interpreter; then
 			file=''
 			return
 		fi
@@ -202,21 +205,115 @@ follow_scripts() {
 	done
 }
 
-# env_program ARGUMENTS: what `#!/usr/bin/env ARGUMENTS` executes.
-env_program() {
-	set -f
-	# shellcheck disable=SC2086 # as env -S does, and without -S there is one word
-	set -- $1
-	while [ $# -gt 0 ]; do
+# What the script $file, whose #! says $line, is executed by: sets found. Otherwise says what is
+# wrong, and fails.
+find_interpreter() {
+	found=${line%%[[:blank:]]*} why_not="$file wants $line, which is not there" instead='install that'
+	case ${found##*/} in
+	env)
+		levels=0
+		words=${line#"$found"}
+		find_behind_env "${words#"${words%%[![:blank:]]*}"}"
+		;;
+	esac
+	if [ -f "$found" ] && [ -x "$found" ]; then
+		return
+	fi
+	case $line in
+	*"$(printf '\r')")
+		why_not="the #! line of $file ends in a carriage return, which is part of the name then"
+		instead='take those out of the file'
+		;;
+	esac
+	finding cannot interpreter "$why_not" "$instead"
+	return 1
+}
+
+# find_behind_env WORD: for `#!/usr/bin/env WORD`, all of which the kernel hands over as one.
+# Sets found, to env itself if what it starts cannot be told; or to nothing, why_not and instead.
+find_behind_env() {
+	env=$found found=''
+	if ! split_by_env "$1"; then
 		case $1 in
-		-S?*) break ;;
-		-u | -C) shift ;;
-		-* | *=*) ;;
-		*) break ;;
+		*[[:blank:]]*)
+			why_not="env takes what is behind it in the #! line of $file for one word: $1"
+			instead="have it split that: #!$env -S $1"
+			;;
+		'' | -* | *=*)
+			why_not="the #! line of $file names no program that env could start"
+			instead='have it name the interpreter'
+			;;
+		*) find_quietly "$1" ;;
 		esac
+		return
+	fi
+	set -f
+	# shellcheck disable=SC2086 # as env does
+	case $words in
+	*[\\\"\'\$#]*) false ;;
+	*) started_by_env $words ;;
+	esac || {
+		finding unsure interpreter "what env starts for $file cannot be told from its #! line: $line"
+		found=$env
+	}
+	set +f
+}
+
+# split_by_env WORD: does it say -S? Sets words, what env makes of it but for quotes and the like.
+split_by_env() {
+	case $1 in
+	--s*=*)
+		words=${1#*=}
+		return
+		;;
+	-*S*) ;;
+	*) return 1 ;;
+	esac
+	flags=${1%%S*}
+	words=${1#"$flags"S}
+	case $flags in
+	-) ;;
+	-*[!iv0]*) return 1 ;;
+	*) words="$flags $words" ;;
+	esac
+}
+
+# started_by_env WORDS...: sets found, which is empty if that is not there; fails if it cannot be
+# told. Says so if it is started without our LD_PRELOAD.
+started_by_env() {
+	lost=''
+	while [ $# -gt 0 ]; do
+		word=$1 value=''
 		shift
+		case $word in
+		- | -i | --ignore-e*) lost=yes ;;
+		-i*) lost=yes && set -- "-${word#-i}" "$@" ;;
+		-[v0] | --debug | --null | --*-signal*) ;;
+		-[v0]*) set -- "-${word#-?}" "$@" ;;
+		-S | --split-string) ;;
+		-S*) set -- "${word#-S}" "$@" ;;
+		--s*=*) set -- "${word#*=}" "$@" ;;
+		-uLD_PRELOAD | --u*=LD_PRELOAD) lost=yes ;;
+		-u | --unset)
+			value=next
+			[ "${1-}" != LD_PRELOAD ] || lost=yes
+			;;
+		-[Ca] | --chdir | --argv0) value=next ;;
+		-[uCa]* | --[uca]*=*) ;;
+		-*) return 1 ;;
+		LD_PRELOAD=*libp11shim.so*) ;;
+		LD_PRELOAD=*) lost=yes ;;
+		PATH=*) search=${word#*=} ;;
+		*=* | env | */env) ;;
+		*)
+			find_quietly "$word"
+			break
+			;;
+		esac
+		[ -z "$value" ] || [ $# -eq 0 ] || shift
 	done
-	[ $# -gt 0 ] && find_program "${1#-S}" 2>/dev/null && printf '%s' "$program"
+	[ -z "$lost" ] || [ -z "$found" ] || finding cannot environment "the #! line of $file has $word started without LD_PRELOAD" \
+		"start that yourself: p11shim run $word $file"
 }
 
 # ---- What is in the way
