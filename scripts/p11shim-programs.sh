@@ -420,7 +420,9 @@ without_privilege='run a copy that does not have that (cp drops it), if the prog
 
 # set_id WHAT ID OURS
 set_id() {
-	if [ "$2" = "$3" ]; then
+	if grep -q '^NoNewPrivs:[[:blank:]]*1' /proc/self/status 2>/dev/null; then
+		finding beware "$1" "$file is $1, which means nothing under no_new_privs, as here; elsewhere it forbids preloading"
+	elif [ "$2" = "$3" ]; then
 		finding beware "$1" "$file is $1, which forbids preloading to others; you are $2 already"
 	elif [ "${file##*/}" = ssh-agent ]; then
 		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD and drops it for ssh-pkcs11-helper, which has the module" \
@@ -646,10 +648,30 @@ look_at_surroundings() {
 	if [ -n "${LD_AUDIT-}" ]; then
 		finding beware audit "LD_AUDIT is set: $LD_AUDIT; what it loads may look up functions in its own way"
 	fi
+	disabled=$(setting disable 1)
+	[ -z "$disabled" ] ||
+		finding beware disable "it is switched off, and does nothing: $disabled" 'take that out'
 	if grep -q libp11shim /etc/ld.so.preload 2>/dev/null; then
 		finding beware preload '/etc/ld.so.preload names libp11shim.so already, for every program' \
 			'nothing, if it is the same library; otherwise take it out there'
 	fi
+}
+
+# setting KEY VALUE [MODULE]: if it has that value, so, and where that is said.
+setting() {
+	key=$1 value=$2
+	shift 2
+	find_info || return 0
+	"$info" --config "$@" 2>/dev/null | sed -n "s/^$key$tab$value$tab\\(.*\\)/$key = $value (\\1)/p"
+}
+
+# On lines of modules_met: is the module left alone?
+mark_excluded() {
+	while IFS= read -r met; do
+		path=${met#*: }
+		excluded=$(setting exclude yes "${path%%, through *}")
+		printf '%s\n' "$met${excluded:+; left alone: $excluded}"
+	done
 }
 
 # Has the dynamic linker load all libraries, ours too, and say which calls it would bind to
@@ -702,7 +724,7 @@ command_check() {
 	if [ -n "$preload" ] && [ -n "$linker$why_not" ]; then
 		probe
 	fi
-	[ -z "$objects" ] || modules_met
+	[ -z "$objects" ] || modules_met | mark_excluded
 	case $verdict$unsure in
 	0) echo "p11shim run $1: works" ;;
 	0*) echo "p11shim run $1: may work" ;;
