@@ -445,7 +445,22 @@ look_at_file() {
 		look_at_elf || return
 		look_for_privileges
 	fi
-	preload=$(merged "$(everywhere "$fitting")" "$sanitizer")
+	ours=$(everywhere "$fitting")
+	[ -n "${quickly-}" ] || look_at_other_size
+	preload=$(merged "$ours" "$sanitizer")
+}
+
+# Does LD_PRELOAD, which will have $ours, serve programs of the other word size, which this one
+# may start? Not said where there is no library for them.
+look_at_other_size() {
+	case $ours in
+	*/\$LIB/*) return ;;
+	esac
+	[ "$native" = 2/62 ] || return 0
+	small=$(file_for 1/3 libp11shim.so)
+	[ -z "$small" ] ||
+		finding beware word-size "it may start programs of the other word size, which do not get the library: one LD_PRELOAD does not name both $library and $small" \
+			'install both where the distribution has its libraries, if that matters'
 }
 
 # No ELF, no #!: execvp(3) gives that to a shell, if it is text.
@@ -518,11 +533,18 @@ ask_linker() (
 
 other_machine() {
 	case $elf_machine in
-	1/3 | 2/183) make="make ARCH=$(machine_name "$elf_machine")" ;;
-	*) make='' ;;
+	1/3) debian=i386 ;;
+	2/62) debian=amd64 ;;
+	2/183) debian=arm64 ;;
+	*) debian='' ;;
 	esac
-	finding cannot machine "$file is made for $(machine_name "$elf_machine"), the library here for $(machine_name "$native")" \
-		"${make:-use a build of it for this machine}${make:+, in the source directory, builds one beside this}"
+	name=$(machine_name "$elf_machine")
+	case $root:$debian in
+	*:) instead='use a build of it for this machine' ;;
+	:*) instead="install libp11shim for $name (Debian: the package libp11shim:$debian)" ;;
+	*) instead="make ARCH=$name, in the source directory, builds one beside this" ;;
+	esac
+	finding cannot machine "$file is made for $name, the library here for $(machine_name "$native")" "$instead"
 }
 
 static() {
