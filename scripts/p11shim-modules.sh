@@ -37,15 +37,24 @@ in_usual_place() {
 	done | sed 1q
 }
 
-# value_of KEY FILE: of `KEY: VALUE` or `KEY = VALUE`, the last.
+# value_of KEY FILE: of `KEY: VALUE` or `KEY = VALUE`, the last; lines may end as in DOS.
 value_of() {
-	sed -n "s/^[[:blank:]]*$1[[:blank:]]*[:=][[:blank:]]*//p" "$2" 2>/dev/null |
-		sed -e 's/[[:blank:]]*$//' -e '$!d'
+	[ ! -f "$2" ] || sed -n "s/^[[:blank:]]*$1[[:blank:]]*[:=][[:blank:]]*//p" "$2" 2>/dev/null |
+		sed -e 's/[[:space:]]*$//' -e '$!d'
+}
+
+# Where the user's settings are, by the library's own rule.
+user_settings() {
+	case ${XDG_CONFIG_HOME-}:${HOME-} in
+	/*) printf '%s' "$XDG_CONFIG_HOME" ;;
+	*:/*) printf '%s' "$HOME/.config" ;;
+	*) printf /nonexistent ;;
+	esac
 }
 
 # p11-kit's .module files, PATH<tab>FILE for each: first the user's.
 p11_kit_modules() {
-	for file_ in "${XDG_CONFIG_HOME:-${HOME-}/.config}"/pkcs11/modules/*.module \
+	for file_ in "$(user_settings)"/pkcs11/modules/*.module \
 		/etc/pkcs11/modules/*.module /usr/share/p11-kit/modules/*.module; do
 		path=$(value_of module "$file_")
 		case $path in
@@ -66,8 +75,7 @@ p11_kit_modules() {
 nss_modules() {
 	for file_ in "${HOME-}"/.pki/nssdb/pkcs11.txt /etc/pki/nssdb/pkcs11.txt \
 		"${HOME-}"/.mozilla/firefox/*/pkcs11.txt "${HOME-}"/.thunderbird/*/pkcs11.txt; do
-		[ -r "$file_" ] || continue
-		sed -n 's/^library=\(..*\)/\1/p' "$file_" | while IFS= read -r path; do
+		[ ! -f "$file_" ] || sed -n -e 's/[[:space:]]*$//' -e 's/^library=\(..*\)/\1/p' "$file_" 2>/dev/null | while IFS= read -r path; do
 			case $path in
 			/*) ;;
 			*) path=$(in_usual_place "$path" | grep . || printf '%s' "$path") ;;
@@ -77,12 +85,16 @@ nss_modules() {
 	done
 }
 
-# What OpenSSL's configuration and variables name.
+# What OpenSSL's configuration and variables name. A value may refer to others, by a $: what it
+# comes to only OpenSSL knows.
 openssl_modules() {
 	for file_ in "${OPENSSL_CONF:-/etc/ssl/openssl.cnf}" /etc/pki/tls/openssl.cnf; do
 		for key in MODULE_PATH pkcs11-module-path; do
-			path=$(value_of "$key" "$file_")
-			[ -z "$path" ] || printf '%s\t%s\n' "$path" "$file_"
+			path=$(value_of "$key" "$file_" | sed 's/[[:blank:]]*#.*//')
+			case $path in
+			'' | *\$*) ;;
+			*) printf '%s\t%s\n' "$path" "$file_" ;;
+			esac
 		done
 	done
 	for key in PKCS11_MODULE_PATH PKCS11_PROVIDER_MODULE; do
@@ -93,17 +105,15 @@ openssl_modules() {
 
 # Modules that are known by name and lie where they usually do.
 usual_modules() {
-	known_names | cut -f 1 | grep -v '^libp11-kit\.so' >"$temporary/names"
+	names=$(known_names | cut -f 1 | grep -v '^libp11-kit\.so')
 	module_directories | while IFS= read -r directory; do
 		cd "$directory" || continue
 		set +f
-		IFS=''
-		while read -r name; do
-			# shellcheck disable=SC2086 # a glob
-			for path in $name; do
-				[ ! -f "$path" ] || printf '%s\t\n' "$directory/$path"
-			done
-		done <"$temporary/names"
+		IFS=$newline
+		# shellcheck disable=SC2086 # globs
+		for path in $names; do
+			[ ! -f "$path" ] || printf '%s\t\n' "$directory/$path"
+		done
 	done
 }
 
@@ -167,9 +177,14 @@ list_options() {
 	esac
 }
 
-# Each module once, though several names may lead to it: lines FILE<tab>NAME<tab>WHERE NAMED.
-each_module() {
-	while IFS=$tab read -r path named; do
+# All of them, FILE<tab>NAME<tab>WHERE NAMED on each line: several names may lead to one file.
+all_modules() {
+	{
+		p11_kit_modules
+		nss_modules
+		openssl_modules
+		usual_modules
+	} | while IFS=$tab read -r path named; do
 		real=$(readlink -f -- "$path") || real=$path
 		printf '%s\t%s\t%s\n' "$real" "$path" "$named"
 	done
@@ -202,7 +217,7 @@ own_settings() {
 
 # What it says of itself, on one line.
 what_it_says() {
-	"$info" --info ${init:+"$init"} --seconds "$seconds" "$1" >"$temporary/info" </dev/null
+	answer=$("$info" --info ${init:+"$init"} --seconds "$seconds" "$1" </dev/null)
 	cryptoki='' manufacturer='' description='' version_='' silent='' error=''
 	while IFS=$tab read -r name text; do
 		case $name in
@@ -213,7 +228,9 @@ what_it_says() {
 		silent) silent=$text ;;
 		error) error=$text ;;
 		esac
-	done <"$temporary/info"
+	done <<-ANSWER
+		$answer
+	ANSWER
 	if [ -n "$error" ]; then
 		echo "  error     $error"
 	elif [ -n "$silent" ]; then
@@ -225,7 +242,7 @@ what_it_says() {
 
 show_module() {
 	file_=$1
-	names=$(sed -n "s|^$(printf '%s' "$1" | sed 's/[|.*[\\^$]/\\&/g')$tab||p" "$temporary/modules")
+	names=$(printf '%s\n' "$modules" | sed -n "s|^$(printf '%s' "$1" | sed 's/[|.*[\\^$]/\\&/g')$tab||p")
 	first=$(printf '%s\n' "$names" | sed 1q)
 	first=${first%%"$tab"*}
 	if [ ! -f "$file_" ]; then
@@ -242,44 +259,45 @@ show_module() {
 	}
 }
 
-make_temporary() {
-	temporary=$(mktemp -d "${TMPDIR:-/tmp}/p11shim.XXXXXX") || exit 2
-	trap 'rm -rf "$temporary"' EXIT
-	trap 'exit 129' HUP
-	trap 'exit 130' INT
-	trap 'exit 141' PIPE
-	trap 'exit 143' TERM
-}
-
+# One after another is told, since each may take its time.
 command_list() {
 	list_options "$@"
 	find_library
 	find_info || say 'no p11shim-info: names and files only'
-	make_temporary
-	{
-		p11_kit_modules
-		nss_modules
-		openssl_modules
-		usual_modules
-	} | each_module >"$temporary/modules"
-	cut -f 1 "$temporary/modules" | awk '!seen[$0]++' >"$temporary/files"
-	while IFS= read -r module; do
-		show_module "$module"
-	done <"$temporary/files"
-	[ -s "$temporary/files" ] || say 'no modules found'
+	modules=$(all_modules)
+	[ -n "$modules" ] || say 'no modules found'
+	printf '%s\n' "$modules" | cut -f 1 | awk '$0 != "" && !seen[$0]++' | while IFS= read -r module; do
+		tell "$(show_module "$module")"
+	done
 }
 
 # ---- config
 
+# listed_as NAME: the path of a module that list shows by that name.
+listed_as() {
+	all_modules | while IFS=$tab read -r file_ path named; do
+		case $1 in
+		"${path##*/}" | "${file_##*/}") printf '%s\n' "$path" ;;
+		esac
+	done | sed 1q
+}
+
 command_config() {
-	[ "${1-}" != -- ] || shift
+	case ${1-} in
+	--) shift ;;
+	-?*) misused "config: no such option: $1 (p11shim config --help; before a module of that name: --)" ;;
+	esac
 	[ $# -le 1 ] || misused 'config: one module (p11shim config --help)'
 	find_library
 	find_info || misused "no p11shim-info beside $library: run make, or install it anew"
 	if [ $# -eq 1 ]; then
 		case $1 in
 		*/*) set -- "$(absolute "$1")" ;;
-		*) set -- "$(in_usual_place "$1" | grep . || printf '%s' "$1")" ;;
+		*)
+			path=$(in_usual_place "$1")
+			path=${path:-$(listed_as "$1")}
+			set -- "${path:-$1}"
+			;;
 		esac
 		[ -f "$1" ] || say "not there: $1; what would hold for it:"
 	fi
