@@ -13,14 +13,15 @@ words() {
 	od -A n -v -t "u$4" -j "$2" -N "$3" -- "$1" 2>/dev/null
 }
 
-# read_elf FILE [machine]: fails if it is none that can be read. Sets
+# read_elf FILE [machine]: fails if it is no program or library that can be read. Sets
 #   elf_machine     CLASS/MACHINE, by their numbers in ELF: 2/62 is x86-64
 # and, unless no more is asked for, or its byte order is the other one,
 #   elf_interp      its dynamic linker, empty if it has none
 #   elf_dynamic     the address of its dynamic section, empty if it has none
 #   elf_segments    of each loaded segment ADDRESS OFFSET SIZE
+# and what read_dynamic does
 read_elf() {
-	elf_machine='' elf_interp='' elf_dynamic='' elf_segments='' extent=${2-all}
+	elf_machine='' elf_interp='' elf_dynamic='' elf_segments='' elf_sound='' elf_strings='' extent=${2-all}
 	# shellcheck disable=SC2046 # numbers
 	set -- "$1" $(words "$1" 0 64 1)
 	[ $# -ge 59 ] && [ "$2 $3 $4 $5" = '127 69 76 70' ] || return 1
@@ -31,35 +32,49 @@ read_elf() {
 	elf_machine=$6/$((${20} + ${21} * 256))
 	if [ "$extent" = machine ]; then
 		return
-	elif [ "$6" -eq 2 ]; then
-		read_segments 64 "$1" $((${34} + ${35} * 256 + ${36} * 65536 + ${37} * 16777216)) "${56}" "${58}"
-	else
-		read_segments 32 "$1" $((${30} + ${31} * 256 + ${32} * 65536 + ${33} * 16777216)) "${44}" "${46}"
 	fi
+	case ${18}/${19} in
+	2/0 | 3/0) ;;
+	*) return 1 ;;
+	esac
+	if [ "$6" -eq 2 ]; then
+		read_segments 64 "$1" $((${34} + ${35} * 256 + ${36} * 65536 + ${37} * 16777216)) \
+			$((${56} + ${57} * 256)) $((${58} + ${59} * 256))
+	else
+		read_segments 32 "$1" $((${30} + ${31} * 256 + ${32} * 65536 + ${33} * 16777216)) \
+			$((${44} + ${45} * 256)) $((${46} + ${47} * 256))
+	fi && read_dynamic "$1"
 }
 
-# read_segments BITS FILE OFFSET SIZE COUNT: the program headers.
+# read_segments BITS FILE OFFSET SIZE COUNT: the program headers, as many as the kernel reads.
 read_segments() {
 	bits=$1 file_=$2 each=$(($4 / 4))
-	[ $((bits == 64 && each == 14 || bits == 32 && each == 8)) -eq 1 ] || return 1
+	[ $((bits == 64 && $4 == 56 || bits == 32 && $4 == 32)) -eq 1 ] || return 1
+	count=$5
+	[ "$count" -gt 0 ] && [ $(($4 * count)) -le 65536 ] || return 1
 	# shellcheck disable=SC2046 # numbers
-	set -- $(words "$2" "$3" $(($4 * $5)) 4)
-	while [ $# -ge $each ]; do
+	set -- $(words "$2" "$3" $(($4 * count)) 4)
+	[ $# -eq $((each * count)) ] || return 1
+	while [ $# -gt 0 ]; do
 		if [ "$bits" -eq 64 ]; then
 			segment "$1" $(($3 + $4 * 4294967296)) $(($5 + $6 * 4294967296)) $(($9 + ${10} * 4294967296))
 		else
 			segment "$1" "$2" "$3" "$5"
-		fi
+		fi || return 1
 		shift "$each"
 	done
 }
 
-# segment TYPE OFFSET ADDRESS SIZE
+# segment TYPE OFFSET ADDRESS SIZE: fails where the kernel would.
 segment() {
 	case $1 in
 	1) elf_segments="$elf_segments $3 $2 $4" ;;
 	2) elf_dynamic="$elf_dynamic $3" ;;
-	3) elf_interp=$(dd bs=1 "if=$file_" "skip=$2" "count=$4" 2>/dev/null | tr -d '\000') ;;
+	3)
+		[ "$4" -ge 2 ] && [ "$4" -le 4096 ] || return 1
+		elf_interp=$(dd bs=1 "if=$file_" "skip=$2" "count=$4" 2>/dev/null | tr '\000' '\n' | sed 1q)
+		[ -n "$elf_interp" ]
+		;;
 	esac
 }
 
@@ -78,40 +93,40 @@ offset_of() {
 	[ -n "$offset" ] && echo "$offset"
 }
 
-# read_dynamic FILE: after read_elf, its dynamic section, as the dynamic linker will find it;
-# fails if that cannot be told. Sets
+# read_dynamic FILE: its dynamic section, as the dynamic linker will find it. Sets
+#   elf_sound       not empty if that can be told
 #   elf_strings     where the strings lie that it refers to, in the file
 #   elf_auditors    not empty if it names auditors (DT_AUDIT, DT_DEPAUDIT)
+#   elf_library     not empty if it has a name for others, or needs libraries itself
 read_dynamic() {
-	elf_strings='' elf_auditors='' file_=$1
-	case $elf_machine in
-	2/*) each=4 ;;
-	*) each=2 ;;
-	esac
+	elf_sound='' elf_strings='' elf_auditors='' elf_library='' file_=$1
+	[ -n "$elf_dynamic" ] || return 0
 	# shellcheck disable=SC2086 # numbers; two sections are none
-	at=$(offset_of $elf_dynamic $elf_segments) || return 1
+	at=$(offset_of $elf_dynamic $elf_segments) || return 0
 	# shellcheck disable=SC2046 # numbers
 	set -- $(words "$file_" "$at" 32768 4)
 	while [ $# -ge 4 ]; do
-		if [ $each -eq 4 ]; then
-			tag=$(($1 + $2 * 4294967296)) value=$(($3 + $4 * 4294967296))
-		else
-			tag=$1 value=$2
-		fi
+		case $elf_machine in
+		2/*) tag=$(($1 + $2 * 4294967296)) value=$(($3 + $4 * 4294967296)) ;;
+		*) tag=$1 value=$2 ;;
+		esac
 		case $tag in
-		0) return ;;
+		0)
+			elf_sound=yes
+			return
+			;;
+		1 | 14) elf_library=yes ;;
 		5)
 			# shellcheck disable=SC2086 # numbers
 			elf_strings=$(offset_of "$value" $elf_segments)
 			;;
 		1879047931 | 1879047932) elf_auditors=yes ;;
 		esac
-		shift $each
+		shift $((bits / 16))
 	done
-	return 1
 }
 
-# elf_names FILE: after read_dynamic, the first strings that its dynamic section refers to: the
+# elf_names FILE: after read_elf, the first strings that its dynamic section refers to: the
 # libraries that it needs are among them. A line each; 256 kB, which sanitized programs reach.
 elf_names() {
 	[ -z "$elf_strings" ] ||
@@ -329,11 +344,17 @@ finding() {
 		set -- beware "$@"
 		;;
 	esac
+	set -- "$1" "$2" "$(plain "$3")" "$(plain "${4-}")"
 	if [ -z "${quickly-}" ]; then
 		printf '%-7s %s: %s%s\n' "$1" "$2" "$3" "${4:+; instead: $4}"
 	elif [ "$1" = cannot ]; then
 		say "$3; instead: ${4-}"
 	fi
+}
+
+# plain TEXT: without control characters, C1 in UTF-8 too, as what is read in files may have them.
+plain() {
+	printf '%s' "$1" | tr '\001-\037\177' '[?*]' | sed "s/$(printf '\302')[$(printf '\200-\237')]/?/g"
 }
 
 # look_for_wrapper FILE: by its name, does it start programs where ours does not reach them?
@@ -468,7 +489,7 @@ look_at_text() {
 	preload=$(merged "$(speakable "$library")" '')
 	if [ "$(dd bs=512 count=1 "if=$file" 2>/dev/null | tr -d '\000' | wc -c)" -lt \
 		"$(dd bs=512 count=1 "if=$file" 2>/dev/null | wc -c)" ]; then
-		finding unsure unknown "$file is no ELF program and no script: what executes it is not known"
+		finding unsure unknown "$file is no script, and no ELF program that can be read: what executes it is not known"
 	else
 		finding good script "$file has no #! line: a shell executes it"
 	fi
@@ -491,7 +512,7 @@ look_at_elf() {
 		other_machine
 		return 1
 	elif [ -z "$elf_interp" ]; then
-		static
+		no_linker
 	elif [ ! -x "$elf_interp" ]; then
 		finding cannot interpreter "$file wants the dynamic linker $elf_interp, which is not there" \
 			"install the libraries for $(machine_name "$elf_machine")"
@@ -515,7 +536,7 @@ find_linker() {
 	ld*.so*) ;;
 	*) doubt=interpreter why_not="$file has a dynamic linker of its own, $elf_interp, which was not asked" ;;
 	esac
-	if ! read_dynamic "$file"; then
+	if [ -z "$elf_sound" ]; then
 		doubt=unknown why_not="the dynamic section of $file cannot be read, so its dynamic linker was not asked"
 	elif [ -n "$elf_auditors" ]; then
 		doubt=audit why_not="$file names auditors, whose code a dynamic linker executes at once: it was not asked"
@@ -547,8 +568,13 @@ other_machine() {
 	finding cannot machine "$file is made for $name, the library here for $(machine_name "$native")" "$instead"
 }
 
-static() {
-	if [ "$(words "$file" 8 3 1 | tr -s ' ')" = ' 65 73 2' ]; then
+# No dynamic linker is named: that is a static program, or none.
+no_linker() {
+	if [ -n "$elf_dynamic" ] && [ -z "$elf_sound" ]; then
+		finding unsure unknown "the dynamic section of $file cannot be read: whether it is static is not known"
+	elif [ -n "$elf_dynamic" ] && [ -n "$elf_library" ]; then
+		finding unsure unknown "$file is a shared library: whether it is a program too is not known"
+	elif [ "$(words "$file" 8 3 1 | tr -s ' ')" = ' 65 73 2' ]; then
 		finding cannot static "$file is an AppImage, whose launcher is statically linked" \
 			"unpack it ($file --appimage-extract) and run squashfs-root/AppRun"
 	else
@@ -687,12 +713,12 @@ setting() {
 	"$info" --config "$@" 2>/dev/null | sed -n "s/^$key$tab$value$tab\\(.*\\)/$key = $value (\\1)/p"
 }
 
-# On lines of modules_met: is the module left alone?
-mark_excluded() {
+# Prints lines of modules_met; is the module left alone?
+show_met() {
 	while IFS= read -r met; do
 		path=${met#*: }
 		excluded=$(setting exclude yes "${path%%, through *}")
-		printf '%s\n' "$met${excluded:+; left alone: $excluded}"
+		printf '%s\n' "$(plain "$met${excluded:+; left alone: $excluded}")"
 	done
 }
 
@@ -741,12 +767,12 @@ command_check() {
 	find_program "$1" || exit 2
 	follow_scripts
 	[ -z "$file" ] || look_at_file
-	[ "$chain" = "$1" ] || printf '%-7s %s\n' program "$chain"
+	[ "$chain" = "$1" ] || printf '%-7s %s\n' program "$(plain "$chain")"
 	look_at_surroundings
 	if [ -n "$preload" ] && [ -n "$linker$why_not" ]; then
 		probe
 	fi
-	[ -z "$objects" ] || modules_met | mark_excluded
+	[ -z "$objects" ] || modules_met | show_met
 	case $verdict$unsure in
 	0) echo "p11shim run $1: works" ;;
 	0*) echo "p11shim run $1: may work" ;;
