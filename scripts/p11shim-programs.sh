@@ -344,10 +344,11 @@ finding() {
 		set -- beware "$@"
 		;;
 	esac
+	[ "$1" = cannot ] || [ -z "${quickly-}" ] || return 0
 	set -- "$1" "$2" "$(plain "$3")" "$(plain "${4-}")"
 	if [ -z "${quickly-}" ]; then
 		printf '%-7s %s: %s%s\n' "$1" "$2" "$3" "${4:+; instead: $4}"
-	elif [ "$1" = cannot ]; then
+	else
 		say "$3; instead: ${4-}"
 	fi
 }
