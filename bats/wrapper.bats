@@ -368,7 +368,8 @@ list_tokens() {
 @test "contract J1: misuse is told on stderr, with where to look, and 2; help goes to standard output" {
 	for wrong in '' 'frobnicate' 'run' 'run --frobnicate true' 'run --log' 'run --set true' 'run --set no-such=1 true' \
 		'run --set fork= true' 'run --log-level loud true' 'run --observe=yes true' 'check' 'check a b' 'list x' \
-		'list --seconds 0' 'list --seconds' 'config a b' 'help frobnicate'; do
+		'list --seconds 0' 'list --seconds' 'config a b' 'config --bogus' 'help frobnicate' 'help list foo' \
+		'--version x' '--help x'; do
 		# shellcheck disable=SC2086 # words
 		run_split p11shim $wrong
 		assert_equal "$wrong: $status" "$wrong: 2"
@@ -398,6 +399,18 @@ list_tokens() {
 	done
 	run p11shim --version
 	assert_output "p11shim $(sed -n 's/^VERSION *= *//p' "$ROOT/Makefile")"
+}
+
+@test "contract J1: what cannot be written to standard output is told, with 2" {
+	for command in 'check true' list config help 'help settings' 'list --help' --help --version 'run --help'; do
+		# shellcheck disable=SC2086 # words
+		run_split eval "p11shim $command >/dev/full"
+		assert_equal "$command: $status" "$command: 2"
+		[[ $stderr == *'cannot be written to standard output' ]]
+	done
+	# who reads no further needs no telling
+	run_split eval 'p11shim list | read -r _'
+	assert_equal "$stderr" ''
 }
 
 @test "contract J1: where preloading cannot work run says so, what to do instead, and runs the program" {
@@ -730,11 +743,6 @@ list_tokens() {
 	[[ $softhsm == *"  named in  $HOME/.config/pkcs11/modules/libsofthsm2.module"* ]]
 	[[ $softhsm == *"Cryptoki 2.40, and no more before it is initialised (CKR_CRYPTOKI_NOT_INITIALIZED)"* ]]
 	assert_equal "$(grep -c '^libsofthsm2.so' <<<"$output")" 1
-	# nothing is left behind, though the reader went away
-	mkdir tmp
-	TMPDIR=$HERE/tmp "$P11SHIM" list | read -r _
-	run ls tmp
-	assert_output ''
 	run p11shim list --init
 	assert_line --regexp '^  says      Implementation of PKCS11 2\.[0-9]+, SoftHSM, Cryptoki 2\.40$'
 }
@@ -770,6 +778,53 @@ list_tokens() {
 	assert_output ''
 }
 
+@test "contract J1: list: the files of others as they read them: lines ended as in DOS, comments, what is no file" {
+	export XDG_CONFIG_HOME=elsewhere # not absolute, so not heeded
+	mkdir -p "$HOME/.config/pkcs11/modules" elsewhere/pkcs11/modules "$HOME/.pki/nssdb"
+	for module in dos nss soft never; do
+		ln -s "$SOFTHSM2_MODULE" "m$module.so"
+	done
+	printf '# ours\r\nmodule: %s \r\n' "$HERE/mdos.so" >"$HOME/.config/pkcs11/modules/dos.module"
+	mkfifo "$HOME/.config/pkcs11/modules/pipe.module"
+	echo "module: $HERE/mnever.so" >elsewhere/pkcs11/modules/never.module
+	printf 'library=%s\r\nname=Card\r\n' "$HERE/mnss.so" >"$HOME/.pki/nssdb/pkcs11.txt"
+	printf '[a]\nMODULE_PATH = %s # the soft one\n[b]\npkcs11-module-path = $ENV::HOME/x.so\n' "$HERE/msoft.so" >openssl.cnf
+	export OPENSSL_CONF=$HERE/openssl.cnf
+	run timeout 20 "$P11SHIM" list
+	assert_success
+	for module in dos nss soft; do
+		assert_line "  name      $HERE/m$module.so"
+	done
+	refute_output --partial never
+	refute_output --partial ENV
+	refute_output --partial 'not there'
+	run timeout 20 "$P11SHIM" check p11tool
+	assert_success
+	assert_line --partial "module  mdos.so: $HERE/mdos.so, through p11-kit"
+}
+
+@test "contract J1: list needs no room in TMPDIR; report says that there is none" {
+	unshare -m true || skip "only root can make a full file system"
+	mkdir full
+	# nowhere COMMAND: with a TMPDIR that is full; the mount ends with it.
+	nowhere() {
+		unshare -m sh -c 'mount -t tmpfs -o size=8k none full && head -c 8192 /dev/zero >full/filler
+			TMPDIR=$PWD/full exec timeout 60 "$@"' - "$P11SHIM" "$@"
+	}
+	run p11shim list
+	expected=$output
+	run nowhere list
+	assert_success
+	assert_output "$expected"
+	p11shim run --trace trace $(list_tokens)
+	for form in '' --json '--html page'; do
+		# shellcheck disable=SC2086 # words
+		run nowhere report $form trace
+		assert_failure 1
+		assert_output "p11shim report: no room for temporary files in $HERE/full (TMPDIR)"
+	done
+}
+
 @test "contract H3: config and list show settings as the library has them, and where they come from" {
 	mkdir -p "$HOME/.config/p11shim"
 	printf '[*]\nlogout = held\n\n[libsofthsm2.so]\nat-exit = retire\n' >"$HOME/.config/p11shim/p11shim.conf"
@@ -785,6 +840,11 @@ list_tokens() {
 	assert_line --regexp '^wait  *= forward  *built-in modules.conf:[0-9]+$'
 	expected=$output
 	run p11shim config libsofthsm2.so
+	assert_output "$expected"
+	# one that is known by a .module file alone
+	ln -s "$SOFTHSM2_MODULE" mplain.so
+	use_module "$HERE/mplain.so"
+	run p11shim config mplain.so
 	assert_output "$expected"
 	run_split p11shim config no-such.so
 	assert_success
@@ -929,6 +989,11 @@ install_there() {
 
 @test "contract J2: installed: LD_PRELOAD=libp11shim.so is enough, and p11shim works from there" {
 	install_there DESTDIR="$HERE/stage" PREFIX=/usr
+	# what is installed where it was made for is no business of what was moved
+	install_there PREFIX="$HERE/first" LDCONFIG=true
+	cp -r first second
+	run second/bin/p11shim run printenv LD_PRELOAD
+	assert_output "$HERE/second/lib/libp11shim.so"
 	# moved as a whole: nothing may refer to where it was made
 	mv stage/usr there
 	mkdir etc
@@ -965,6 +1030,15 @@ install_there() {
 	install_there PREFIX="$HERE/usr" LIBDIR="$HERE/own/64" LDCONFIG=true
 	run usr/bin/p11shim run "$MADE/specimen"
 	assert_output "$HERE/own/64/libp11shim.so"
+	# not one that has been left in PREFIX/lib, nor its helper, which would say nothing
+	mkdir -p usr/lib/p11shim
+	cp "$SHIM" usr/lib
+	ln -s /bin/true usr/lib/p11shim/p11shim-info
+	run usr/bin/p11shim run "$MADE/specimen"
+	assert_output "$HERE/own/64/libp11shim.so"
+	run usr/bin/p11shim config
+	assert_line --regexp '^fork '
+	rm -r usr/lib
 	make -C "$ROOT" --no-print-directory -s B="$BUILD" PREFIX="$HERE/usr" LIBDIR="$HERE/own/64" LDCONFIG=true uninstall
 	run find usr own ! -type d
 	assert_output ''
