@@ -44,7 +44,7 @@ run_split() {
 # as_nobody COMMAND: as a user whom LD_PRELOAD into privileged programs is denied.
 as_nobody() {
 	chmod a+rx "$HERE"
-	setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent "$@"
+	setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent XDG_CONFIG_HOME=/nonexistent "$@"
 }
 
 # use_module PATH: a .module file of the user's, the only one besides the system's.
@@ -894,7 +894,7 @@ list_tokens() {
 	[ "$(id -u)" -eq 0 ] || return 0
 	chmod a+rx "$HERE" "$HOME" "$HOME/.config" "$HOME/.config/p11shim"
 	chmod 600 "$from"
-	run_split as_nobody env -u MARK timeout 60 "$P11SHIM" run "$MADE/specimen" 3
+	run_split as_nobody env -u MARK XDG_CONFIG_HOME="$XDG_CONFIG_HOME" timeout 60 "$P11SHIM" run "$MADE/specimen" 3
 	assert_failure 3
 	assert_equal "$stderr" "p11shim: ignored: $from: cannot be read: Permission denied"
 }
