@@ -34,7 +34,7 @@ browser_start() {
 	local log
 	browser_directory=$(mktemp -d)
 	log=$browser_directory/driver
-	chromedriver --port=0 >"$log" 2>&1 3>&- 4>&- &
+	XDG_CONFIG_HOME=$browser_directory XDG_CACHE_HOME=$browser_directory chromedriver --port=0 >"$log" 2>&1 3>&- 4>&- &
 	browser_driver=$!
 	for _ in $(seq 150); do
 		browser_port=$(sed -n 's/.*started successfully on port \([0-9]*\).*/\1/p' "$log")
