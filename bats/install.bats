@@ -4,8 +4,12 @@
 #
 # All this is done in a copy of the checkout, $TREE, to which what is built already was
 # brought; nothing is compiled there.
+#
+# Programs for other shells; each test has its own variables:
+# shellcheck disable=SC2016,SC2030,SC2031
 
 load helper
+load servers
 bats_require_minimum_version 1.5.0
 
 setup_file() {
@@ -17,6 +21,77 @@ setup_file() {
 	cp "$BUILD/p11shim-info" "$TREE/build"
 	echo 'i386: the library' >"$TREE/build/i386/libp11shim.so"
 	echo 'i386: p11shim-info' >"$TREE/build/i386/p11shim-info"
+	export MODULE=$BATS_FILE_TMPDIR/module.so
+	write_module | gcc -shared -fPIC -I"$ROOT/shim" -o "$MODULE" -x c -
+}
+
+# A module that does as HOW says: daemon starts one, hang never returns from C_Initialize.
+# Who lives by it is noted in the file PIDS. Its description is TEXT.
+write_module() {
+	cat <<-'C'
+		#define _GNU_SOURCE
+		#include <stdio.h>
+		#include <stdlib.h>
+		#include <string.h>
+		#include <unistd.h>
+		#include "pkcs11.h"
+
+		static int told(const char *what)
+		{
+			return getenv("HOW") && strstr(getenv("HOW"), what);
+		}
+
+		static void note(void)
+		{
+			FILE *file = fopen(getenv("PIDS"), "ae");
+			fprintf(file, "%d\n", (int)getpid());
+			fclose(file);
+		}
+
+		static CK_RV initialize(void *nothing)
+		{
+			if (told("daemon") && fork() == 0) {
+				setsid();
+				if (fork() == 0)
+					note();
+				else
+					_exit(0);
+				for (;;)
+					pause();
+			}
+			for (note(); told("hang");)
+				pause();
+			if (told("daemon"))
+				sleep(1);
+			return CKR_OK;
+		}
+
+		static CK_RV finalize(void *nothing)
+		{
+			return CKR_OK;
+		}
+
+		static CK_RV get_info(CK_INFO *info)
+		{
+			const char *text = getenv("TEXT");
+			memset(info, 0, sizeof *info);
+			memset(info->libraryDescription, ' ', 32);
+			if (text)
+				memcpy(info->libraryDescription, text, strnlen(text, 32));
+			return CKR_OK;
+		}
+
+		static struct {
+			CK_VERSION version;
+			CK_RV (*functions[4])();
+		} list = {{2, 40}, {(CK_RV (*)())initialize, (CK_RV (*)())finalize, (CK_RV (*)())get_info}};
+
+		CK_RV C_GetFunctionList(void **to)
+		{
+			*to = &list;
+			return CKR_OK;
+		}
+	C
 }
 
 setup() {
@@ -24,6 +99,14 @@ setup() {
 	cd "$HERE" || return
 	export LC_ALL=C
 	unset PREFIX LIBDIR MANDIR DESTDIR DATADIR
+}
+
+teardown() {
+	local pid
+
+	while read -r pid; do
+		kill -9 "$pid" 2>/dev/null || true
+	done < <(cat pids 2>/dev/null)
 }
 
 # in_tree ARGUMENTS: make, with what is built taken for new, and nothing of the system touched.
@@ -96,4 +179,56 @@ in_tree() {
 	in_tree B="$HERE/built" clean
 	in_tree B="$HERE/built" clean # is gone
 	[ ! -e built ]
+}
+
+# ---- p11shim-info
+
+# info ARGUMENTS: of the module
+info() {
+	"$BUILD/p11shim-info" --info "$@" "$MODULE"
+}
+
+noted() {
+	[ "$(wc -l <pids)" -eq "$1" ]
+}
+
+# Of those that were noted, none lives; zombies may wait for whoever has inherited them.
+none_lives() {
+	local pid
+
+	while read -r pid; do
+		! grep -qs '^State:[[:blank:]]*[^ZX]' "/proc/$pid/status" || return
+	done <pids
+}
+
+@test "contract J1: list: when p11shim-info is ended by a signal, so is the module's process and its daemon" {
+	export PIDS=$HERE/pids HOW='daemon hang'
+	for signal in TERM INT HUP; do
+		rm -f pids
+		# in the background of a script INT would be ignored
+		env --default-signal=INT "$BUILD/p11shim-info" --info --init "$MODULE" 3>&- &
+		eventually noted 2
+		kill -$signal $!
+		status=0
+		wait $! || status=$?
+		assert_equal "$status" $((128 + $(kill -l $signal)))
+		none_lives
+	done
+	# and by one that cannot be noticed
+	rm pids
+	HOW=hang "$BUILD/p11shim-info" --info --init "$MODULE" 3>&- &
+	eventually noted 1
+	kill -KILL $!
+	eventually none_lives
+}
+
+@test "contract J1: list: what a module starts does not outlive its answer, not as a daemon; a child of the caller's does" {
+	export PIDS=$HERE/pids HOW=daemon
+	run info --init
+	assert_success
+	noted 2
+	none_lives
+	run bash -c 'sleep 20 3>&- >/dev/null 2>&1 & echo $! >pids; exec "$@"' - "$BUILD/p11shim-info" --info "$MODULE"
+	assert_success
+	kill "$(cat pids)"
 }

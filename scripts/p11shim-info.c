@@ -14,8 +14,9 @@
  * or `error` with what is wrong. Exit status: 0, 1 after an error, 2 if misused.
  *
  * A module is foreign code. It is loaded into a child, which has /dev/null for
- * standard input, output and error, leaves no core, and is killed with all that
- * it started when its time is over. No session is opened and no PIN is known.
+ * standard input, output and error, leaves no core, and is killed with all that it
+ * started, daemons too, when it has answered, its time is over, or we are told to end.
+ * If we are killed, so is the child. No session is opened and no PIN is known.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -100,12 +102,19 @@ static void ask(const char *path, bool initialise, struct answer *answer)
 	}
 }
 
-/* Leaves without destructors, the module's above all. */
-static _Noreturn void child(const char *path, bool initialise, int out)
+/*
+ * Leaves without destructors, the module's above all; and by itself, if the parent is killed or
+ * stopped for long.
+ */
+static _Noreturn void child(const char *path, bool initialise, int seconds, pid_t parent, int out)
 {
 	struct answer answer = {0};
 	const struct rlimit none = {0, 0};
 	int null = open("/dev/null", O_RDWR);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	alarm((unsigned)seconds + 1);
 	setsid();
 	setrlimit(RLIMIT_CORE, &none);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
@@ -115,6 +124,26 @@ static _Noreturn void child(const char *path, bool initialise, int out)
 }
 
 /* ---- the parent */
+
+static volatile sig_atomic_t told_to_end; /* by this signal */
+
+static void note_signal(int signal)
+{
+	told_to_end = signal;
+}
+
+/* What whoever started us ignores stays ignored. */
+static void handle_signals(void (*handler)(int))
+{
+	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+		struct sigaction action;
+		if (sigaction(signals[i], NULL, &action) != 0 || action.sa_handler == SIG_IGN)
+			continue;
+		action.sa_handler = handler;
+		sigaction(signals[i], &action, NULL);
+	}
+}
 
 static long long milliseconds(void)
 {
@@ -138,7 +167,7 @@ static bool receive(int in, pid_t pid, struct answer *answer, int seconds)
 {
 	size_t have = 0;
 	long long deadline = milliseconds() + seconds * 1000LL;
-	while (have < sizeof *answer) {
+	while (have < sizeof *answer && !told_to_end) {
 		struct pollfd wait = {.fd = in, .events = POLLIN};
 		bool over = ended(pid), late = milliseconds() >= deadline;
 		if (poll(&wait, 1, over || late ? 0 : 20) <= 0) {
@@ -154,7 +183,7 @@ static bool receive(int in, pid_t pid, struct answer *answer, int seconds)
 		}
 		have += (size_t)n;
 	}
-	return true;
+	return have == sizeof *answer;
 }
 
 /* In both directions, if 0, 1 and 2 are closed: not where the child puts /dev/null. */
@@ -182,28 +211,62 @@ static void say_why(struct answer *answer, int status, bool late, int seconds)
 		snprintf(answer->error, sizeof answer->error, "ended the process when asked");
 }
 
+/* Kills our children. Were there any? */
+static bool kill_children(void)
+{
+	int pid;
+	bool any = false;
+	FILE *children = fopen("/proc/thread-self/children", "re");
+	while (children && fscanf(children, "%d", &pid) == 1)
+		any = kill(pid, SIGKILL) == 0 || any;
+	if (children)
+		fclose(children);
+	return any;
+}
+
 /*
- * Whatever the child has started is killed with it. Of a child that is dying already that
- * changes no exit status.
+ * What the child has started is killed with it: its session, and, if we are the heir, what has
+ * left that. Of a child that is dying already that changes no exit status. Returns it.
  */
+static int end_child(pid_t pid, bool heir)
+{
+	int status = 0;
+	kill(-pid, SIGKILL);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	/* each that dies may leave us others; what does not die in a second is left */
+	for (int i = 0; heir && i < 100 && kill_children(); i++) {
+		poll(NULL, 0, 10);
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+	}
+	return status;
+}
+
+/* Does not return if we are told to end meanwhile. */
 static void ask_in_child(const char *path, bool initialise, int seconds, struct answer *answer)
 {
-	int end[2], status = 0;
+	int end[2];
+	pid_t parent = getpid();
 	memset(answer, 0, sizeof *answer);
+	/* whoever executed us may have left us children of his own: not to be killed with the others */
+	bool heir = waitpid(-1, NULL, WNOHANG) < 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 	pid_t pid = make_pipe(end) ? fork() : -1;
 	if (pid < 0) {
 		snprintf(answer->error, sizeof answer->error, "no child to ask it in: %s", strerror(errno));
 		return;
 	}
 	if (pid == 0)
-		child(path, initialise, end[1]);
+		child(path, initialise, seconds, parent, end[1]);
+	handle_signals(note_signal);
 	close(end[1]);
 	bool answered = receive(end[0], pid, answer, seconds);
 	bool late = !answered && errno == ETIMEDOUT;
 	close(end[0]);
-	kill(-pid, SIGKILL);
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
+	int status = end_child(pid, heir);
+	handle_signals(SIG_DFL);
+	if (told_to_end)
+		raise(told_to_end);
 	if (!answered)
 		say_why(answer, status, late, seconds);
 }
