@@ -232,3 +232,31 @@ none_lives() {
 	assert_success
 	kill "$(cat pids)"
 }
+
+@test "contract J1: list: of what a module says valid UTF-8 is shown, and no control, of eight bits neither" {
+	while IFS='|' read -r text expected; do
+		TEXT=$(printf %b "$text")
+		export TEXT
+		run info
+		assert_success
+		assert_line $'description\t'"$expected"
+	done <<-'TABLE'
+		Schlüssel für 卡片 🔑|Schlüssel für 卡片 🔑
+		a\033[31m\177b|a?[31m?b
+		a\302\23331mb|a?31mb
+		a\23331m\377\303b|a?31m??b
+		a\300\200\340\201\201\355\240\200b|a????????b
+		a\342\200\256b\342\200\250c|a?b?c
+		a\364\220\200\200\370b|a?????b
+		1234567890123456789012345678901ü|1234567890123456789012345678901?
+	TABLE
+}
+
+@test "contract J1: p11shim-info fails if what it tells cannot be written" {
+	[ -e /dev/full ] || skip "there is no /dev/full"
+	run bash -c '"$@" >/dev/full' - "$BUILD/p11shim-info" --info "$MODULE"
+	assert_failure 1
+	assert_output --partial 'cannot write'
+	run bash -c '"$@" >/dev/full' - "$BUILD/p11shim-info" --config
+	assert_failure 1
+}

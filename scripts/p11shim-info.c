@@ -11,7 +11,8 @@
  *
  * Prints lines `NAME<TAB>TEXT`: cryptoki, manufacturer, description, version; or
  * `silent` with the return value that C_GetInfo (with --init C_Initialize) had for us;
- * or `error` with what is wrong. Exit status: 0, 1 after an error, 2 if misused.
+ * or `error` with what is wrong. What is no printable UTF-8 is shown as ?. Exit status: 0,
+ * 1 after an error, or if the lines cannot be written, 2 if misused.
  *
  * A module is foreign code. It is loaded into a child, which has /dev/null for
  * standard input, output and error, leaves no core, and is killed with all that it
@@ -271,6 +272,35 @@ static void ask_in_child(const char *path, bool initialise, int seconds, struct 
 		say_why(answer, status, late, seconds);
 }
 
+/* The bytes of the character at c, of `size` that there are; 0 if that is no UTF-8. */
+static size_t decode(const unsigned char *c, size_t size, unsigned *character)
+{
+	static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000}; /* by length */
+	size_t length = c[0] < 0x80   ? 1
+	                : c[0] < 0xc0 ? 0
+	                : c[0] < 0xe0 ? 2
+	                : c[0] < 0xf0 ? 3
+	                : c[0] < 0xf8 ? 4
+	                              : 0;
+	if (length == 0 || length > size)
+		return 0;
+	*character = length == 1 ? c[0] : c[0] & (0x7fu >> length);
+	for (size_t i = 1; i < length; i++) {
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+		*character = *character << 6 | (c[i] & 0x3f);
+	}
+	bool surrogate = *character >= 0xd800 && *character < 0xe000;
+	return *character < least[length] || *character > 0x10ffff || surrogate ? 0 : length;
+}
+
+/* Neither a control nor what ends a line or turns the direction of writing. */
+static bool printable(unsigned c)
+{
+	return !(c < ' ' || (c >= 0x7f && c < 0xa0) || (c >= 0x2028 && c <= 0x202e) ||
+	         (c >= 0x2066 && c <= 0x2069));
+}
+
 /* One line. Text comes from a module: blank-padded, and not for a terminal to obey. */
 static void print(const char *name, const void *text, size_t size)
 {
@@ -278,8 +308,15 @@ static void print(const char *name, const void *text, size_t size)
 	while (size > 0 && (c[size - 1] == ' ' || c[size - 1] == '\0'))
 		size--;
 	printf("%s\t", name);
-	for (size_t i = 0; i < size && c[i] != '\0'; i++)
-		putchar(c[i] < ' ' || c[i] == 0x7f ? '?' : c[i]);
+	for (size_t i = 0, length; i < size && c[i] != '\0'; i += length) {
+		unsigned character;
+		length = decode(c + i, size - i, &character);
+		if (length > 0 && printable(character))
+			fwrite(c + i, 1, length, stdout);
+		else
+			putchar('?');
+		length += length == 0;
+	}
 	putchar('\n');
 }
 
@@ -319,7 +356,7 @@ static int usage(void)
 	return 2;
 }
 
-int main(int count, char **argument)
+static int run(int count, char **argument)
 {
 	bool initialise = false;
 	int seconds = 5, i = 2;
@@ -336,4 +373,14 @@ int main(int count, char **argument)
 			return usage();
 	}
 	return i + 1 == count && seconds > 0 ? info(argument[i], initialise, seconds) : usage();
+}
+
+/* An answer that nobody gets is none. */
+int main(int count, char **argument)
+{
+	int status = run(count, argument);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "p11shim-info: cannot write: %s\n", strerror(errno));
+	return status ? status : 1;
 }
