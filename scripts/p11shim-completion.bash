@@ -4,9 +4,14 @@
 #
 # The keys of settings and their values are those that `p11shim help settings` tells.
 
-# _p11shim_words WORD CANDIDATES: those that begin so.
+# _p11shim_words WORD CANDIDATES: those that begin so, besides what there is. Not by compgen -W,
+# which expands them, and some are read from files.
 _p11shim_words() {
-	mapfile -t COMPREPLY < <(compgen -W "$2" -- "$1")
+	local candidates candidate
+	IFS=$' \t\n' read -r -d '' -a candidates <<<"$2"
+	for candidate in "${candidates[@]}"; do
+		[[ $candidate != "$1"* ]] || COMPREPLY+=("$candidate")
+	done
 }
 
 # _p11shim_files WORD: names of files, blanks and all.
@@ -24,6 +29,8 @@ _p11shim_setting() {
 		compopt -o nospace 2>/dev/null
 		return
 	fi
+	# what is no key would be a pattern
+	[[ $key =~ ^[a-z][a-z-]*$ ]] || return 0
 	# up to two blanks: words that stand for something (PATH, globs) are not offered
 	_p11shim_words "${1#*=}" "$(sed -n "s/^  $key  *//p" <<<"$settings" | sed -e 's/   *.*//' -e 's/PATH//' \
 		-e 's/globs//' -e 's/any text//' | tr '|' ' ')"
@@ -47,7 +54,7 @@ _p11shim_value() {
 	case $1 in
 	--log)
 		_p11shim_files "$2"
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'stderr syslog none' -- "$2")
+		_p11shim_words "$2" 'stderr syslog none'
 		;;
 	--trace | --config | --html) _p11shim_files "$2" ;;
 	--log-level | --trace-level) _p11shim_words "$2" 'life calls' ;;
