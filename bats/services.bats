@@ -384,6 +384,14 @@ as_nginx_service() {
 	log_shows_nothing_wrong log logs/error.log
 }
 
+@test "contract I2: nginx leaves to the program of an upgrade all that the drop-in proposes, and how to switch the shim off" {
+	run sed -n 's/^env \([A-Z0-9_]*\);$/\1/p' "$EXAMPLES/nginx/p11shim.conf"
+	for variable in $(grep -oE '(LD_PRELOAD|P11SHIM_[A-Z_]+)=' "$EXAMPLES/systemd/p11shim.conf" | tr -d = | sort -u) \
+		P11SHIM_DISABLE P11SHIM_TRACE_LEVEL PKCS11_MODULE_PATH PKCS11_PROVIDER_MODULE; do
+		assert_line "$variable"
+	done
+}
+
 apache_with() {
 	local modules
 
