@@ -955,6 +955,10 @@ list_tokens() {
 	run "two words: \$LIB/scripts/p11shim" run printenv LD_PRELOAD
 	refute_output --partial "$HERE/runtime"
 	rm -r "$(dirname "$(dirname "$output")")"
+	# nor is one that would be elsewhere after a change of directory
+	XDG_RUNTIME_DIR=runtime run "two words: \$LIB/scripts/p11shim" run printenv LD_PRELOAD
+	assert_output --regexp '^/tmp/p11shim-'
+	rm -r "$(dirname "$(dirname "$output")")"
 }
 
 @test "contract J2: in a hostile environment" {

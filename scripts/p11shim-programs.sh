@@ -633,6 +633,8 @@ speakable() {
 	directory=${XDG_RUNTIME_DIR:-/nonexistent}
 	case $directory in
 	*[[:space:]:\$]*) directory=/nonexistent ;;
+	/*) ;;
+	*) directory=/nonexistent ;; # the program may change its own
 	esac
 	if [ -d "$directory" ] && [ -w "$directory" ]; then
 		directory=$directory/p11shim
