@@ -36,6 +36,14 @@ CC_aarch64 = $(notdir $(firstword $(wildcard /usr/bin/aarch64-linux-gnu-gcc /usr
 CC = $(CC_$(ARCH)) -idirafter $(SYSROOT)/usr/include -L$(SYSROOT)/usr/lib/$(ARCH)-linux-gnu
 endif
 
+# make takes a blank for the end of a name, and the shell more than that for something else.
+# So names of directories have none of it, and nothing is done before that is known.
+SPECIAL = & | ; < > ( ) { } [ ] * ? ! ' " ` \ $$ \#
+unfit = $(or $(filter-out 1,$(words x$1x)),$(filter ~%,$1),$(strip $(foreach c,$(SPECIAL),$(findstring $c,$1))))
+check_names = $(foreach v,$1,$(if $(call unfit,$($v)),$(error $v: no blanks and no characters special to a shell, please: '$($v)')))
+$(call check_names,B)
+$(if $(B),,$(error B: which directory?))
+
 WARNINGS = -Wall -Wextra -Werror -Wno-psabi -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS = $(OPT) -g $(EXTRA_CFLAGS)
 SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DNDEBUG $(WARNINGS) -Ishim \
@@ -84,6 +92,10 @@ $(B)/shim:
 
 include tests/unit/unit.mk docs/docs.mk scripts/p11shim.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk tests/fuzz/fuzz.mk)
+
+ifneq ($(filter install% uninstall%,$(MAKECMDGOALS)),)
+$(call check_names,DESTDIR PREFIX LIBDIR BINDIR MANDIR DATADIR COMPLETIONDIR)
+endif
 
 TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
 

@@ -181,6 +181,28 @@ in_tree() {
 	[ ! -e built ]
 }
 
+@test "contract J2: a directory that make or the shell would misread is refused before anything is done" {
+	mkdir my
+	for wrong in PREFIX="$HERE/my apps" DESTDIR="$HERE/my apps" LIBDIR="$HERE/a&b" MANDIR="$HERE/it's" BINDIR="$HERE/a;b" \
+		DATADIR="$HERE/(a)" COMPLETIONDIR="$HERE/a|b" PREFIX="$HERE/a\\b" PREFIX="$HERE/*" PREFIX="$HERE/"'a$$b' \
+		PREFIX="$HERE/a#b" LIBDIR="$HERE/a " PREFIX='~/apps' B="$HERE/my build" B= 'B= '; do
+		for goal in install uninstall clean; do
+			[ $goal != clean ] || [[ $wrong = B=* ]] || continue
+			run in_tree DESTDIR="$HERE/stage" PREFIX=/usr "$wrong" $goal
+			assert_failure 2
+			assert_line --regexp "Makefile:[0-9]+: \*\*\* ${wrong%%=*}: "
+			run find . -mindepth 1
+			assert_output ./my
+		done
+	done
+	# these mean nothing to either
+	in_tree DESTDIR="$HERE/ü_1.0~git+a@b,c=d%e:f" PREFIX=/usr install
+	[ -x "ü_1.0~git+a@b,c=d%e:f/usr/bin/p11shim" ]
+	in_tree DESTDIR="$HERE/ü_1.0~git+a@b,c=d%e:f" PREFIX=/usr uninstall
+	run find . -type f
+	assert_output ''
+}
+
 # ---- p11shim-info
 
 # info ARGUMENTS: of the module

@@ -58,5 +58,5 @@ install-command:
 	install -m 644 scripts/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
 
 uninstall-command:
-	rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(SHARED:%=$(SHARE)/%)
+	rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(addprefix $(SHARE)/,$(SHARED))
 	@rmdir $(SHARE)/report $(SHARE)/config $(SHARE) 2>/dev/null || true
