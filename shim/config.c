@@ -260,7 +260,7 @@ static char *read_line(char *buffer, int size, void *stream)
 	if (line[0] == '[')
 		note_section(source, line, overlong);
 	if (n > most && line[0] == '[' && !overlong)
-		n = (size_t)snprintf(line, sizeof line, "[long]"); /* its name is noted already */
+		n = (size_t)snprintf(line, sizeof line, "[.]"); /* its name is noted already */
 	if (overlong || n > most) {
 		complain(source, "line too long", "ignored");
 		n = 0;
