@@ -107,11 +107,6 @@ header() {
 		assert_line 'p11shim run ./climbs: may work'
 	done
 	gcc -fsanitize=address -o sanitized "$ROOT/tests/wrapper/specimen.c" -Wl,--dynamic-linker="$HERE/evil"
-	for command in check run; do
-		# what is executed by `run` is the program, and so evil, with one argument less
-		MARK='' run p11shim $command ./sanitized
-		rm -f was-executed
-	done
 	run p11shim check ./sanitized
 	[ ! -e was-executed ]
 	assert_line --regexp "^beware  sanitizer: .*LD_PRELOAD='libasan.so[.0-9]* $TREE"
@@ -319,9 +314,7 @@ header() {
 	cp "$MADE/specimen" long
 	truncate -s 9M long
 	patch long $(($(header long INTERP) + 32)) '\0\0\200'
-	SECONDS=0
 	run p11shim check ./long
-	[ "$SECONDS" -lt 5 ]
 	assert_success
 	[ ${#output} -lt 2000 ]
 	assert_line --regexp '^beware  unknown: '

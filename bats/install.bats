@@ -50,19 +50,21 @@ write_module() {
 
 		static CK_RV initialize(void *nothing)
 		{
-			if (told("daemon") && fork() == 0) {
+			int ready[2];
+			char byte;
+			if (told("daemon") && pipe(ready) == 0 && fork() == 0) {
 				setsid();
-				if (fork() == 0)
-					note();
-				else
+				if (fork() != 0)
 					_exit(0);
+				note();
+				(void)!write(ready[1], "", 1);
 				for (;;)
 					pause();
 			}
+			if (told("daemon"))
+				(void)!read(ready[0], &byte, 1);
 			for (note(); told("hang");)
 				pause();
-			if (told("daemon"))
-				sleep(1);
 			return CKR_OK;
 		}
 
@@ -265,10 +267,10 @@ none_lives() {
 	done <<-'TABLE'
 		Schlüssel für 卡片 🔑|Schlüssel für 卡片 🔑
 		a\033[31m\177b|a?[31m?b
-		a\302\23331mb|a?31mb
+		a\302\23331mb|a??31mb
 		a\23331m\377\303b|a?31m??b
 		a\300\200\340\201\201\355\240\200b|a????????b
-		a\342\200\256b\342\200\250c|a?b?c
+		a\342\200\256b\342\200\250c|a???b???c
 		a\364\220\200\200\370b|a?????b
 		1234567890123456789012345678901ü|1234567890123456789012345678901?
 	TABLE

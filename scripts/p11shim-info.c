@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #include "p11shim-info.h"
+#include "text.h"
 #include "pkcs11.h"
 
 /* The part of every version's function list that is needed here. */
@@ -272,52 +273,17 @@ static void ask_in_child(const char *path, bool initialise, int seconds, struct 
 		say_why(answer, status, late, seconds);
 }
 
-/* The bytes of the character at c, of `size` that there are; 0 if that is no UTF-8. */
-static size_t decode(const unsigned char *c, size_t size, unsigned *character)
-{
-	static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000}; /* by length */
-	size_t length = c[0] < 0x80   ? 1
-	                : c[0] < 0xc0 ? 0
-	                : c[0] < 0xe0 ? 2
-	                : c[0] < 0xf0 ? 3
-	                : c[0] < 0xf8 ? 4
-	                              : 0;
-	if (length == 0 || length > size)
-		return 0;
-	*character = length == 1 ? c[0] : c[0] & (0x7fu >> length);
-	for (size_t i = 1; i < length; i++) {
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-		*character = *character << 6 | (c[i] & 0x3f);
-	}
-	bool surrogate = *character >= 0xd800 && *character < 0xe000;
-	return *character < least[length] || *character > 0x10ffff || surrogate ? 0 : length;
-}
-
-/* Neither a control nor what ends a line or turns the direction of writing. */
-static bool printable(unsigned c)
-{
-	return !(c < ' ' || (c >= 0x7f && c < 0xa0) || (c >= 0x2028 && c <= 0x202e) ||
-	         (c >= 0x2066 && c <= 0x2069));
-}
-
 /* One line. Text comes from a module: blank-padded, and not for a terminal to obey. */
-static void print(const char *name, const void *text, size_t size)
+static void print(const char *name, const char *padded, size_t size)
 {
-	const unsigned char *c = text;
-	while (size > 0 && (c[size - 1] == ' ' || c[size - 1] == '\0'))
+	char string[sizeof((struct answer *)0)->error + 1], shown[sizeof string];
+	struct text text = text_in(shown, sizeof shown - 1);
+	while (size > 0 && (padded[size - 1] == ' ' || padded[size - 1] == '\0'))
 		size--;
-	printf("%s\t", name);
-	for (size_t i = 0, length; i < size && c[i] != '\0'; i += length) {
-		unsigned character;
-		length = decode(c + i, size - i, &character);
-		if (length > 0 && printable(character))
-			fwrite(c + i, 1, length, stdout);
-		else
-			putchar('?');
-		length += length == 0;
-	}
-	putchar('\n');
+	snprintf(string, sizeof string, "%.*s", (int)size, padded);
+	text_foreign(&text, string);
+	*text.at = '\0';
+	printf("%s\t%s\n", name, shown);
 }
 
 static void print_version(const char *name, CK_VERSION version, const char *format)
@@ -343,8 +309,8 @@ static int info(const char *path, bool initialise, int seconds)
 		return 0;
 	}
 	const CK_INFO *of = &answer.info;
-	print("manufacturer", of->manufacturerID, sizeof of->manufacturerID);
-	print("description", of->libraryDescription, sizeof of->libraryDescription);
+	print("manufacturer", (const char *)of->manufacturerID, sizeof of->manufacturerID);
+	print("description", (const char *)of->libraryDescription, sizeof of->libraryDescription);
 	print_version("version", of->libraryVersion, "%d.%d");
 	return 0;
 }

@@ -8,7 +8,7 @@
  * of two threads that race, the loser drops its own. No lock is held.
  *
  * A mistake is written to the journal with file and line; that line alone is
- * lost.
+ * lost, unless it was to begin a section: then those below it are, too.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -209,6 +209,15 @@ static int on_setting(void *user, const char *cut_section, const char *name, con
 	return 1;
 }
 
+/* Where the rest of a line is a comment; NULL: nowhere. As inih has it. */
+static const char *find_comment(const char *line)
+{
+	const char *c = line;
+	while ((c = strchr(c, ';')) && (c == line || !strchr(" \t\r\v\f", c[-1])))
+		c++;
+	return c;
+}
+
 /*
  * Remembers a section's name, of whatever length. A line that was to begin one and
  * has no name ends the one before all the same: what is below was not meant for it.
@@ -216,7 +225,7 @@ static int on_setting(void *user, const char *cut_section, const char *name, con
 static void note_section(struct source *source, const char *line, bool overlong)
 {
 	/* a glob may have a ']' of its own; a comment may, too */
-	const char *comment = strstr(line, " ;");
+	const char *comment = find_comment(line);
 	const char *end = comment ? memrchr(line, ']', (size_t)(comment - line)) : strrchr(line, ']');
 	source->lost = overlong || !end;
 	if (source->lost)
@@ -229,7 +238,7 @@ static void note_section(struct source *source, const char *line, bool overlong)
 /* For inih all that begins with neither of the others is a setting. */
 static bool is_setting(const char *line)
 {
-	const char *comment = strstr(line, " ;"), *sign = strpbrk(line, "=:");
+	const char *comment = find_comment(line), *sign = strpbrk(line, "=:");
 	return sign && (!comment || sign < comment);
 }
 

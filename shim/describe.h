@@ -17,9 +17,9 @@
 #include "text.h"
 
 /*
- * To be called when the call is over; words must be on the stack of the call, with its words as the consumer
- * gave them and what it got. JSON: ,"hSession":1,... ; else: " hSession=1 ...". A parameter that does not fit
- * is left out.
+ * To be called when the call is over, with its words as the consumer gave them, which
+ * must lie on the stack of this thread, and what it got. JSON: ,"hSession":1,... ;
+ * else: " hSession=1 ...". A parameter that does not fit is left out.
  */
 void describe_call(struct text *text, unsigned function, const uintptr_t *words, CK_RV rv, bool json);
 

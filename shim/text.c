@@ -73,6 +73,14 @@ static size_t character(const unsigned char *s)
 	return n;
 }
 
+/* A control, of eight bits too, or what ends a line or turns the direction of writing? */
+static bool is_obeyed(const unsigned char *s)
+{
+	return s[0] < ' ' || s[0] == 127 || (s[0] == 0xc2 && s[1] < 0xa0) ||
+	       (s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae) ||
+	       (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
+}
+
 static bool is_plain(unsigned char c)
 {
 	return c >= ' ' && c < 127 && c != '"' && c != '\\';
@@ -95,11 +103,11 @@ static void foreign(struct text *text, const char *string, bool json)
 		text_bytes(text, plain, (size_t)(s - plain));
 		if (!*s)
 			return;
-		size_t n = character((const unsigned char *)s);
+		size_t n = is_obeyed((const unsigned char *)s) ? 0 : character((const unsigned char *)s);
 		struct text before = *text;
 		if (json && (*s == '"' || *s == '\\'))
 			text_bytes(text, "\\", 1);
-		if (n == 0 || (unsigned char)*s < ' ' || *s == 127)
+		if (n == 0)
 			text_bytes(text, "?", 1);
 		else
 			text_bytes(text, s, n);

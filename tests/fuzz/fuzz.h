@@ -51,7 +51,7 @@ static inline bool is_line(const char *text, size_t length)
 	const unsigned char *s = (const unsigned char *)text, *end = s + length;
 	size_t n;
 	for (; s < end; s += n)
-		if (*s < ' ' || *s == 127 || (n = utf8_character(s, end)) == 0)
+		if (*s < ' ' || *s == 127 || (*s == 0xc2 && s[1] < 0xa0) || (n = utf8_character(s, end)) == 0)
 			return false;
 	return true;
 }

@@ -64,7 +64,7 @@ static struct {
 
 struct side {
 	const struct consumer *consumer;
-	void *library; /* of the consumer */
+	void *loaded; /* the consumer's file */
 	void *handles[8];
 	int handle_count;
 	CK_FUNCTION_LIST *lists[MOST_LISTS];
@@ -371,17 +371,17 @@ static void open_consumer(int c)
 	char name[64];
 
 	snprintf(name, sizeof name, "consumers/consumer-%d.so", c + 1);
-	sides[c].library = dlopen(build_path(name), RTLD_NOW | RTLD_LOCAL);
-	if (!sides[c].library)
+	sides[c].loaded = dlopen(build_path(name), RTLD_NOW | RTLD_LOCAL);
+	if (!sides[c].loaded)
 		wrong("the consumer loaded", dlerror());
-	sides[c].consumer = dlsym(sides[c].library, "consumer");
+	sides[c].consumer = dlsym(sides[c].loaded, "consumer");
 }
 
 /* The consumer's own library is unloaded, and loaded again; it has the same view. */
 static void reload_consumer(int c)
 {
 	note("consumer %d: is unloaded and loaded again", c);
-	dlclose(sides[c].library);
+	dlclose(sides[c].loaded);
 	open_consumer(c);
 	if (sides[c].handle_count)
 		ask_for_list(c);

@@ -210,7 +210,7 @@ static int lost_section(void)
 /* contract H3: each mistake is told, not the first of its kind */
 static int each_mistake(void)
 {
-	write_file("p11shim.conf", "[*]\none\ntwo ; = 2\n\n# three\n; four\nfive\nalready = report\n");
+	write_file("p11shim.conf", "[*]\none\ntwo\t; = 2\n\n# three\n; four\nfive\nalready = report\n");
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
 	CHILD_CHECK(config_of_module("/lib.so").already_report);
 	CHILD_CHECK(log_has("p11shim.conf:2: neither"));

@@ -69,6 +69,9 @@ static void test_foreign(void **state)
 	static const struct {
 		const char *given, *foreign, *json;
 	} names[] = {
+	        {"a\xc2\x9b"
+	         "31m\xe2\x80\xae\xe2\x81\xa6",
+	         "a??31m??????", "\"a??31m??????\""}, /* obeyed by terminals */
 	        {"plain.so", "plain.so", "\"plain.so\""},
 	        {"", "", "\"\""},
 	        {"a\"b\\c", "a\"b\\c", "\"a\\\"b\\\\c\""},
