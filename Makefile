@@ -97,7 +97,7 @@ ifneq ($(filter install% uninstall%,$(MAKECMDGOALS)),)
 $(call check_names,DESTDIR PREFIX LIBDIR BINDIR MANDIR DATADIR COMPLETIONDIR)
 endif
 
-TESTS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
+TEST_PROGRAMS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
 
 # What scripts/check-arch and scripts/check-systems need, who may OMIT some.
 SANITIZED = %-asan %-tsan %-asan-clang
@@ -105,7 +105,7 @@ CORE_TESTS = $(filter-out $(SANITIZED) $(OMIT),$(LIBRARY) $(MOCK_ALL) $(DOORS_AL
 
 ifneq ($(OTHER_ARCH),)
 # The sanitizers are this machine's, and so are NSS and GnuTLS.
-TESTS := $(filter-out $(SANITIZED) %/nss-gnutls %/nss-wait,$(TESTS))
+TEST_PROGRAMS := $(filter-out $(SANITIZED) %/nss-gnutls %/nss-wait,$(TEST_PROGRAMS))
 $(OBJECTS): | $(SYSROOT)/.build
 $(UNIT_TESTS): | $(SYSROOT)/.tests
 $(SYSROOT)/.%: scripts/sysroot
@@ -115,51 +115,57 @@ endif
 .PHONY: core-tests
 core-tests: $(CORE_TESTS)
 
-# Each of these installs what it needs first (scripts/setup), then builds.
-.PHONY: demo check check-recorded check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 check-real bench fuzz tests deb
-tests: $(TESTS)
+# Each of these installs what it needs first (scripts/setup), then builds, on all processors
+# unless it was told how many; scripts/alone lets one at a time use the build directory.
+# TESTS='lifecycle trace:SIGKILL' are the tests that make check runs (scripts/check).
+.PHONY: demo check check-all check-recorded check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 \
+	check-real bench fuzz tests deb
+JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null))
+ALONE = @JOBS='$(JOBS)' MAKE='$(MAKE) --no-print-directory' scripts/alone $(B) sh -c
+export TESTS
+tests: $(TEST_PROGRAMS)
 
 demo:
 	@scripts/setup demo
-	@$(MAKE) --no-print-directory $(LIBRARY) programs
-	@scripts/demo $(B) $(LIBRARY)
+	$(ALONE) '$$MAKE $$JOBS $(LIBRARY) programs && scripts/demo $(B) $(LIBRARY)'
 
 check:
 	@scripts/setup check
-	@$(MAKE) --no-print-directory tests
-	@scripts/check $(B)
+	$(ALONE) '$$MAKE $$JOBS tests && scripts/check $(B)'
+
+# What takes longer than make check may: of bats/ what has the tag `all`, and the five below.
+check-all:
+	@scripts/setup check
+	$(ALONE) '$$MAKE $$JOBS tests && scripts/check-all $(B)'
 
 check-stress:
 	@scripts/setup stress
-	@$(MAKE) --no-print-directory tests fuzz-programs
-	@$(MAKE) --no-print-directory B=$(B)/tsan EXTRA_CFLAGS='-fsanitize=thread' $(B)/tsan/libp11shim.so mock
-	@TSAN_SHIM=$(B)/tsan/libp11shim.so scripts/check-stress $(B)
+	$(ALONE) '$$MAKE $$JOBS tests fuzz-programs && \
+		$$MAKE $$JOBS B=$(B)/tsan EXTRA_CFLAGS=-fsanitize=thread $(B)/tsan/libp11shim.so mock && \
+		TSAN_SHIM=$(B)/tsan/libp11shim.so scripts/check-stress $(B)'
 
 check-valgrind:
 	@scripts/setup check
-	@$(MAKE) --no-print-directory tests
-	@scripts/check-valgrind $(B)
+	$(ALONE) '$$MAKE $$JOBS tests && scripts/check-valgrind $(B)'
 
 # Everything recorded: the tests of what consumers are answered must not notice.
 check-recorded:
 	@scripts/setup check
-	@$(MAKE) --no-print-directory tests
-	@P11SHIM_TEST_SETTINGS=$(abspath tests/recorded.conf) scripts/check $(B) $(patsubst %,bats/%.bats,lifecycle \
-		comeback events logins arguments functions doors real-consumers real-events)
+	$(ALONE) '$$MAKE $$JOBS tests && P11SHIM_TEST_SETTINGS="$$PWD/tests/recorded.conf" CHECK_TAGS="!stress,!all" \
+		scripts/check $(B) lifecycle comeback events logins arguments functions doors real-consumers real-events'
 
 check-asan check-tsan: check-%san:
 	@scripts/setup check
-	@scripts/check-sanitizer $*san $(B)
+	$(ALONE) 'scripts/check-sanitizer $*san $(B)'
 
 # The core tests for other processors; B/i386 and B/aarch64 are built for that.
 check-i386 check-aarch64: check-%:
 	@scripts/setup check
-	@scripts/check-arch $* $(B)/$*
+	$(ALONE) 'scripts/check-arch $* $(B)/$*'
 
 check-real:
 	@scripts/setup check
-	@$(MAKE) --no-print-directory tests $(if $(wildcard tests/fork/fork.mk),fork)
-	@scripts/check-real $(B)
+	$(ALONE) '$$MAKE $$JOBS tests $(if $(wildcard tests/fork/fork.mk),fork) && scripts/check-real $(B)'
 
 # From what is committed, into $(B)/deb.
 deb:
@@ -168,13 +174,11 @@ deb:
 
 fuzz:
 	@scripts/setup fuzz
-	@$(MAKE) --no-print-directory fuzz-programs
-	@scripts/fuzz $(B)
+	$(ALONE) '$$MAKE $$JOBS fuzz-programs && scripts/fuzz $(B)'
 
 bench:
 	@scripts/setup check
-	@$(MAKE) --no-print-directory $(LIBRARY) bench-programs
-	@scripts/bench $(B) $(LIBRARY)
+	$(ALONE) '$$MAKE $$JOBS $(LIBRARY) bench-programs && scripts/bench $(B) $(LIBRARY)'
 
 # Where the dynamic linker looks, so that LD_PRELOAD=libp11shim.so is enough. Of another
 # architecture the library and p11shim-info, beside what is installed of this one.
@@ -198,9 +202,10 @@ clean:
 help:
 	@echo 'make                 the library: $(LIBRARY)'
 	@echo 'make demo            what goes wrong without the shim, and right with it, side by side'
-	@echo 'make check           all tests'
-	@echo 'make check-stress    the long ones; also check-real, check-recorded, check-valgrind, check-asan, check-tsan'
-	@echo 'make check-i386      the core tests for another processor; also check-aarch64'
+	@echo 'make check           the tests, in five minutes; some of them: TESTS="lifecycle trace:SIGKILL"'
+	@echo 'make check-all       the longer ones: compilers, packages, the browser, and check-recorded, check-asan,'
+	@echo '                     check-tsan, check-i386, check-aarch64, which can be had one by one'
+	@echo 'make check-stress    by hand, before a release; also check-real, check-valgrind'
 	@echo 'make fuzz            random input, for FUZZ_SECONDS (600)'
 	@echo 'make bench           what it costs'
 	@echo 'make install         below PREFIX ($(PREFIX)), the library into LIBDIR ($(LIBDIR)); also uninstall.'

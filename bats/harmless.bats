@@ -11,7 +11,7 @@ DOORS=${DOORS:-$BUILD/doors}
 
 setup_file() {
 	[ -e "$DOORS/quiet" ] || make -s -C "$ROOT" "B=$BUILD" doors
-	need_token harmless
+	need_token
 	export HARMLESS=$BATS_FILE_TMPDIR
 	echo "text to sign" >"$HARMLESS/data"
 	echo -n 1234 >"$HARMLESS/pin"
@@ -151,7 +151,7 @@ present() {
 	export PKCS11_MODULE_PATH=$SOFTHSM2_MODULE
 	same openssl dgst -engine pkcs11 -keyform engine -sha256 \
 		-sign 'pkcs11:token=demo;object=key1;type=private;pin-value=1234' -out signature "$HARMLESS/data"
-	openssl x509 -in "$BUILD/token-harmless/certificate.pem" -noout -pubkey >public.pem
+	openssl x509 -in "$TOKEN_DIR/certificate.pem" -noout -pubkey >public.pem
 	run openssl dgst -sha256 -verify public.pem -signature with.files/signature "$HARMLESS/data"
 	assert_success
 }

@@ -7,7 +7,7 @@
 #   PROGRAMS       the sample programs of tests/programs
 #   with_shim      run a command with the library preloaded, at most 60 s
 #   without_shim   the same command without it
-#   need_token     make the throw-away SoftHSM token, once, and point at it:
+#   need_token     a throw-away SoftHSM token of this file's own, in TOKEN_DIR, and point at it:
 #                  SOFTHSM2_CONF, SOFTHSM2_MODULE, TOKEN_PIN, TOKEN_LABEL
 #   find_module    print the path of an installed PKCS#11 module, by file name
 #   use_strongswan settings for strongSwan's pki, with that token
@@ -32,7 +32,7 @@ case $BUILD in
 esac
 SHIM=${SHIM:-$BUILD/libp11shim.so}
 PROGRAMS=$BUILD/programs
-TOKEN_DIR=$BUILD/token
+TOKEN_DIR=${BATS_FILE_TMPDIR:-$BUILD}/token
 ARCHITECTURE=${ARCHITECTURE:-$(uname -m)}
 export ROOT BUILD SHIM PROGRAMS TOKEN_DIR ARCHITECTURE
 
@@ -70,12 +70,15 @@ without_shim() {
 	timeout -k 5 "${LIMIT:-60}" ${EMULATOR:+$EMULATOR LD_PRELOAD=} "$@"
 }
 
-# need_token [NAME]: the token directory is $BUILD/token, or $BUILD/token-NAME.
+# One is made in the build directory, and copied: files that run at the same time share none.
 need_token() {
-	local directory=$TOKEN_DIR${1:+-$1}
 	local settings
 
-	settings=$("$ROOT/scripts/token" "$directory") || return 1
+	if [ ! -e "$TOKEN_DIR" ]; then
+		"$ROOT/scripts/token" "$BUILD/token" >/dev/null || return 1
+		cp -a "$BUILD/token" "$TOKEN_DIR" || return 1
+	fi
+	settings=$("$ROOT/scripts/token" "$TOKEN_DIR") || return 1
 	eval "$settings"
 	if [ -n "${SYSROOT:-}" ]; then
 		SOFTHSM2_MODULE=$(find_module libsofthsm2.so)

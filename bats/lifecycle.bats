@@ -379,7 +379,7 @@ drive() {
 
 # bats test_tags=long
 @test "contract C1 C2 C3 C4 D1: hammer on SoftHSM" {
-	need_token lifecycle
+	need_token
 	run with_shim "$BUILD/stress/hammer" --seconds 5 --module "$SOFTHSM2_MODULE" --pin "$TOKEN_PIN"
 	assert_success
 	assert_line --partial "nothing wrong"
@@ -398,7 +398,7 @@ drive() {
 
 # bats test_tags=long
 @test "contract B C D: random steps on SoftHSM as the model says" {
-	need_token lifecycle
+	need_token
 	run with_shim "$BUILD/stress/model" --steps 2000 --module "$SOFTHSM2_MODULE" --pin "$TOKEN_PIN"
 	assert_success
 }

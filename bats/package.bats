@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The Debian packages: built from a commit, looked at, and installed into a root that is
 # thrown away. They are made of what is committed, and so is what is tested here.
+# bats file_tags=all
 
 load helper
 
