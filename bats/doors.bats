@@ -481,6 +481,7 @@ system_calls() {
 
 # ----------------------------------------------------- every build of the shim
 
+# Six builds: left to make check-all. make check proves the same of the build at hand.
 # bats test_tags=all
 @test "doors hold for gcc and clang, -O0, -O2 and coverage (contract A2)" {
 	[ -z "${P11SHIM_TEST_MATRIX:-}" ] || skip 'this is one of the matrix'

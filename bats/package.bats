@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The Debian packages: built from a commit, looked at, and installed into a root that is
-# thrown away. They are made of what is committed, and so is what is tested here.
+# thrown away. They are made of what is committed, and so is what is tested here. Left to make
+# check-all, since debhelper and lintian take their time: make check proves that `make install` puts
+# the same files in their places, and that they work there (install.bats).
 # bats file_tags=all
 
 load helper

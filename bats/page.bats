@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # The page that p11shim report --html makes, which a real browser opens, clicks, zooms and
 # prints. The traces are samples (report.bash), and one of a real run. What can be told of the
-# page without a browser: report.bats.
+# page without a browser: report.bats, which is what make check proves of it: one file, a policy, the
+# right data, foreign names as text. Left to make check-all, since a browser takes its time.
 # bats file_tags=all
 
 bats_require_minimum_version 1.5.0
