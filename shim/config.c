@@ -297,7 +297,7 @@ char *__wrap_fgets(char *buffer, int size, FILE *file)
 
 static void read_text(struct settings_list *list, const char *name, const char *text, const char *end)
 {
-	static const char mark[3] = "\xef\xbb\xbf"; /* of UTF-8, which some editors write */
+	static const unsigned char mark[] = {0xef, 0xbb, 0xbf}; /* of UTF-8, which some editors write */
 	if (end - text >= (long)sizeof mark && memcmp(text, mark, sizeof mark) == 0)
 		text += sizeof mark;
 	struct source source = {.list = list, .name = name, .text = text, .end = end};

@@ -381,7 +381,7 @@ static void usage(void)
 int main(int argc, char **argv)
 {
 	CK_VERSION version = {3, 2};
-	CK_INTERFACE *interface;
+	CK_INTERFACE *interface = NULL;
 	CK_C_GetInterface get;
 	void *module;
 
