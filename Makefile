@@ -1,13 +1,18 @@
 # libp11shim: `make help` says what there is.
 #
-# Variables: CC, OPT (-O2), B (build directory), EXTRA_CFLAGS, EXTRA_LDFLAGS,
-# PREFIX, LIBDIR, MANDIR, DESTDIR.
+# Variables: CC, OPT (-O2), B (build directory), PREFIX, LIBDIR, MANDIR, DESTDIR;
+# CPPFLAGS, CFLAGS and LDFLAGS, which are a distribution's or the user's alone, and
+# EXTRA_CFLAGS and EXTRA_LDFLAGS, the same for scripts; WERROR=1: a warning is an error,
+# for developers; V=1: every command is shown; INIH: what to link inih by.
 
+# The version that comes next, or, without ~git, this one. scripts/version adds the commit.
 VERSION = 1.0~git
 
 # Not from the environment: what `make clean` removes is not left to chance.
 B = build
+ifeq ($(origin CC),default)
 CC = gcc
+endif
 OPT ?= -O2
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib$(OTHER_ARCH:%=/%-linux-gnu)
@@ -15,8 +20,9 @@ EXTRA_CFLAGS ?=
 EXTRA_LDFLAGS ?=
 LDCONFIG ?= ldconfig
 
-MACHINE := $(shell $(CC) -dumpmachine)
-ifneq ($(filter -m32,$(CC) $(EXTRA_CFLAGS)),)
+# Where there is no compiler scripts/tools says so, a little later.
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null || uname -m)
+ifneq ($(filter -m32,$(CC) $(CFLAGS) $(EXTRA_CFLAGS)),)
 OWN_ARCH := i386
 else
 OWN_ARCH := $(patsubst i%86,i386,$(firstword $(subst -, ,$(MACHINE))))
@@ -36,27 +42,89 @@ CC_aarch64 = $(notdir $(firstword $(wildcard /usr/bin/aarch64-linux-gnu-gcc /usr
 CC = $(CC_$(ARCH)) -idirafter $(SYSROOT)/usr/include -L$(SYSROOT)/usr/lib/$(ARCH)-linux-gnu
 endif
 
-# make takes a blank for the end of a name, and the shell more than that for something else.
-# So names of directories have none of it, and nothing is done before that is known.
+# A text as one word for the shell, and as a C string in one.
+quote = '$(subst ','\'',$1)'
+c_string = $(call quote,"$(subst ",\",$(subst \,\\,$1))")
+comma = ,
+define newline
+
+
+endef
+
+# make takes a blank for the end of a name, a colon for the end of a target, and the shell
+# more than that for something else. So names of directories have none of it, and nothing is
+# done before that is known. The checkout itself may lie anywhere: whatever is in it has a
+# relative name, also a B that was given as an absolute one.
+$(if $(findstring $(newline),$(CURDIR)),$(error the name of this directory has a line break in it: please rename it))
 SPECIAL = & | ; < > ( ) { } [ ] * ? ! ' " ` \ $$ \#
 unfit = $(or $(filter-out 1,$(words x$1x)),$(filter ~%,$1),$(strip $(foreach c,$(SPECIAL),$(findstring $c,$1))))
-check_names = $(foreach v,$1,$(if $(call unfit,$($v)),$(error $v: no blanks and no characters special to a shell, please: '$($v)')))
-$(call check_names,B)
+unfit_target = $(or $(call unfit,$1),$(findstring :,$1),$(findstring %,$1),$(findstring $(comma),$1))
+check_names = $(foreach v,$2,$(if $(call $1,$($v)),$(error $v: no blanks and no characters special to a shell$3, please: '$($v)')))
+# As it was given: a $ in it begins no variable.
+GIVEN_B := $(if $(filter command,$(origin B)),$(value B),$(B))
+ifneq ($(and $(filter /%,$(firstword $(GIVEN_B))),$(call unfit_target,$(GIVEN_B))),)
+ifeq ($(findstring $(newline),$(GIVEN_B)),)
+REAL_B := $(or $(shell realpath -m -- $(call quote,$(GIVEN_B)) 2>/dev/null),$(GIVEN_B))
+REAL_B := $(subst $(newline)$(CURDIR)/,,$(newline)$(REAL_B))
+ifeq ($(findstring $(newline),$(REAL_B)),)
+override B := $(REAL_B)
+endif
+endif
+endif
+$(call check_names,unfit,VERSION)
+$(if $(VERSION),,$(error VERSION: which one?))
+$(call check_names,unfit_target,B,$(comma) no colon$(comma) comma or %)
 $(if $(B),,$(error B: which directory?))
+ABSOLUTE_B = $(if $(filter /%,$(B)),$(B),$(CURDIR)/$(B))
 
-WARNINGS = -Wall -Wextra -Werror -Wno-psabi -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-CFLAGS = $(OPT) -g $(EXTRA_CFLAGS)
-SHIM_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DNDEBUG $(WARNINGS) -Ishim \
-	-fPIC -fvisibility=hidden -fno-jump-tables -fstack-protector-strong
-LDFLAGS = $(EXTRA_LDFLAGS)
+# What is printed: a line for each file that is made; with V=1 the commands, with -s nothing.
+V = 0
+quiet = $(if $(filter-out 0,$(V)),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '  $1'; ))
+CC_ = $(call quiet,CC      $<)
+LD_ = $(call quiet,LINK    $@)
+
+# The order of flags: ours, then theirs (THEIR_...), who may add to it and overrule it, then
+# what this software does not work without. Where somebody says CFLAGS=... or LDFLAGS=...,
+# to make or in the environment, that replaces nothing of ours.
+WERROR_FLAG = $(if $(filter-out 0 no,$(WERROR)),-Werror)
+WARNINGS = -Wall -Wextra $(WERROR_FLAG) -Wno-psabi -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+TEST_WARNINGS = -Wall -Wextra $(WERROR_FLAG)
+THEIR_CFLAGS = $(CPPFLAGS) $(CFLAGS) $(EXTRA_CFLAGS)
+THEIR_LDFLAGS = $(LDFLAGS) $(EXTRA_LDFLAGS)
+
+# Test programs: consumers are told apart by the object that a call comes from, and found by
+# their functions' names in stacks, so nothing is moved from one file into another.
+TEST_CC = $(CC) $(OPT) -g $(TEST_WARNINGS) $(THEIR_CFLAGS) -std=gnu11 -fno-lto
+# $(call run_path,DIRECTORY): no list of directories can name one with a colon or a $ in it
+run_path = -Xlinker -rpath -Xlinker $(call quote,$(if $(findstring :,$1)$(findstring $$,$1),$$ORIGIN,$1))
+
+# Compiled anywhere, the same: compilers take the name of the directory from PWD, if that is
+# a name of it, and put it into what debuggers read.
+REPRODUCIBLE_CC = PWD=/proc/self/cwd $(CC)
+REPRODUCIBLE = -ffile-prefix-map=/proc/self/cwd=.
+
+# What must not be overruled, in the library:
+#   -fPIC, hidden, -fplt   Functions are asked of it before it is relocated (a resolver of an
+#                          indirect function may call dlsym), so none of its own is reached
+#                          through a table of addresses, and none of others' is looked up early.
+#   -fno-jump-tables       A page less that a forked child has to copy.
+#   -fno-lto               The order in which its code lies (below); and functions that the
+#                          linker is told to replace (--wrap) are replaced in every file.
+SHIM_CFLAGS = -Ishim $(OPT) -g -DNDEBUG $(WARNINGS) -fstack-protector-strong $(REPRODUCIBLE) $(THEIR_CFLAGS) \
+	-std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -fvisibility=hidden -fplt -fno-jump-tables -fno-lto
+SHIM_CC = $(REPRODUCIBLE_CC) $(SHIM_CFLAGS)
 
 # What a process pays that merely carries the library (make bench counts it):
 # lazy binding, against custom, since -z now would look up some fifty libc
 # symbols that such a process never uses; and no start files, whose only work
-# here would be to look up four symbols that are not there.
-SHIM_LDFLAGS = -shared -nostartfiles -Wl,-soname,libp11shim.so -Wl,--version-script=shim/libp11shim.map \
-	-Wl,-z,defs,-z,relro,-z,lazy,-z,nodelete,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--hash-style=gnu \
-	-Wl,--build-id -Wl,--wrap=fgets
+# here would be to look up four symbols that are not there. So these stand last, too,
+# and so does what decides what is exported. Not -pie, which belongs to programs.
+SHIM_LDFLAGS = -Wl,--hash-style=gnu,--build-id $(filter-out -pie -static-pie,$(THEIR_LDFLAGS)) -fno-lto -fPIC \
+	-shared -nostartfiles -Wl,-soname,libp11shim.so -Wl,--version-script=shim/libp11shim.map \
+	-Wl,-z,defs,-z,relro,-z,lazy,-z,nodelete,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--wrap=fgets
+
+# inih is linked into it: a preload library brings no libraries with it.
+INIH = -Wl,-Bstatic -linih -Wl,-Bdynamic
 
 LIBRARY = $(B)/libp11shim.so
 # In this order their code lies in the library. What a child's first call goes through
@@ -64,37 +132,49 @@ LIBRARY = $(B)/libp11shim.so
 FIRST_ROOMS = lists handles view gate lock process calls module call
 ROOMS = login wait mutex scope door journal config text output readable stack describe trace history findings crash names
 OBJECTS = $(FIRST_ROOMS:%=$(B)/shim/%.o) $(B)/shim/gate-$(ARCH).o $(ROOMS:%=$(B)/shim/%.o) \
-	$(B)/shim/builtin.o $(B)/shim/door-$(ARCH).o
+	$(B)/shim/builtin.o $(B)/shim/version.o $(B)/shim/door-$(ARCH).o
 HEADERS = $(wildcard shim/*.h shim/*.def)
 
-.PHONY: all
-all: $(LIBRARY)
+.PHONY: all library
+all library: $(LIBRARY)
 
 # Link into a new file and rename: a running program may have the old one mapped.
 $(LIBRARY): $(OBJECTS) shim/libp11shim.map
-	$(CC) $(OPT) $(EXTRA_CFLAGS) $(SHIM_LDFLAGS) $(LDFLAGS) -o $@.new $(OBJECTS) -Wl,-Bstatic -linih -Wl,-Bdynamic -ldl -lpthread
-	mv -f $@.new $@
+	$(LD_)$(CC) $(OPT) $(THEIR_CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(OBJECTS) $(INIH) -ldl -lpthread
+	@mv -f $@.new $@
 
+$(OBJECTS): | $(B)/shim/.tools
 $(B)/shim/%.o: shim/%.c $(HEADERS) | $(B)/shim
-	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
+	$(CC_)$(SHIM_CC) -c -o $@ $<
 $(B)/shim/builtin.o: shim/builtin.S $(B)/shim/config/p11shim.conf $(B)/shim/config/modules.conf
-	$(CC) $(SHIM_CFLAGS) $(foreach text,SETTINGS=p11shim MODULES=modules,-DBUILTIN_$(subst =,='"$(abspath $(B))/shim/config/,$(text)).conf"') -c -o $@ $<
+	$(CC_)$(SHIM_CC) $(foreach text,SETTINGS=p11shim MODULES=modules,-DBUILTIN_$(subst =,='"$(B)/shim/config/,$(text)).conf"') -c -o $@ $<
 # Without the comments, which every process would read; their lines stay, for messages.
 $(B)/shim/config/%: config/% | $(B)/shim
 	@mkdir -p $(@D)
-	sed 's/^;.*//' $< > $@
+	@sed 's/^;.*//' $< > $@
+# Asked for once in a build, and written only if it is another: nothing else is made anew.
+$(B)/shim/version: FORCE | $(B)/shim
+	@scripts/version $(VERSION) $@
+$(B)/shim/version.o: shim/version.S $(B)/shim/version
+	$(CC_)$(SHIM_CC) -DVERSION="\"$$(cat $(B)/shim/version)\"" -c -o $@ $<
 $(B)/shim/door-%.o: shim/door/%.S | $(B)/shim
-	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
+	$(CC_)$(SHIM_CC) -c -o $@ $<
 $(B)/shim/gate-%.o: shim/gate/%.S shim/gate/slots.h shim/sizes.h shim/calls.def | $(B)/shim
-	$(CC) $(SHIM_CFLAGS) -c -o $@ $<
+	$(CC_)$(SHIM_CC) -c -o $@ $<
 $(B)/shim:
-	mkdir -p $@
+	@mkdir -p $@
 
-include tests/unit/unit.mk docs/docs.mk scripts/p11shim.mk
+# A compiler or a header that is not there is told of in plain words, before anything is compiled.
+$(B)/shim/.tools: FORCE | $(B)/shim
+	@scripts/tools $@ $(call quote,$(INIH)) $(CC) $(THEIR_CFLAGS) $(THEIR_LDFLAGS)
+.PHONY: FORCE
+FORCE:
+
+include tests/unit/unit.mk docs/docs.mk scripts/p11shim.mk scripts/release.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk tests/fuzz/fuzz.mk)
 
 ifneq ($(filter install% uninstall%,$(MAKECMDGOALS)),)
-$(call check_names,DESTDIR PREFIX LIBDIR BINDIR MANDIR DATADIR COMPLETIONDIR)
+$(call check_names,unfit,DESTDIR PREFIX LIBDIR BINDIR MANDIR DATADIR COMPLETIONDIR DOCDIR)
 endif
 
 TEST_PROGRAMS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
@@ -106,7 +186,7 @@ CORE_TESTS = $(filter-out $(SANITIZED) $(OMIT),$(LIBRARY) $(MOCK_ALL) $(DOORS_AL
 ifneq ($(OTHER_ARCH),)
 # The sanitizers are this machine's, and so are NSS and GnuTLS.
 TEST_PROGRAMS := $(filter-out $(SANITIZED) %/nss-gnutls %/nss-wait,$(TEST_PROGRAMS))
-$(OBJECTS): | $(SYSROOT)/.build
+$(OBJECTS) $(B)/shim/.tools: | $(SYSROOT)/.build
 $(UNIT_TESTS): | $(SYSROOT)/.tests
 $(SYSROOT)/.%: scripts/sysroot
 	scripts/sysroot $(ARCH) $(SYSROOT) $*
@@ -184,20 +264,20 @@ bench:
 # architecture the library and p11shim-info, beside what is installed of this one.
 .PHONY: install uninstall clean help
 install: $(LIBRARY)
-	install -d $(DESTDIR)$(LIBDIR)
-	install -m 644 $(LIBRARY) $(DESTDIR)$(LIBDIR)/libp11shim.so.new
-	mv -f $(DESTDIR)$(LIBDIR)/libp11shim.so.new $(DESTDIR)$(LIBDIR)/libp11shim.so
+	$(call quiet,INSTALL $(DESTDIR)$(LIBDIR)/libp11shim.so)install -d $(DESTDIR)$(LIBDIR)
+	@install -m 644 $(LIBRARY) $(DESTDIR)$(LIBDIR)/libp11shim.so.new
+	@mv -f $(DESTDIR)$(LIBDIR)/libp11shim.so.new $(DESTDIR)$(LIBDIR)/libp11shim.so
 	@[ -n "$(DESTDIR)" ] || $(LDCONFIG) || echo "run ldconfig as root, if $(LIBDIR) is one of its directories"
 
 uninstall:
-	rm -f $(DESTDIR)$(LIBDIR)/libp11shim.so
+	$(call quiet,REMOVE  $(DESTDIR)$(LIBDIR)/libp11shim.so)rm -f $(DESTDIR)$(LIBDIR)/libp11shim.so
 	@[ -n "$(DESTDIR)" ] || $(LDCONFIG) || true
 
 # A directory that was named must be one that was built in, and not the checkout.
 clean:
 	@[ $(origin B) = file ] || [ ! -e $(B) ] || { [ -e $(B)/shim/config ] && [ ! -e $(B)/Makefile ]; } || \
 		{ echo "not removed, since nothing was built there: $(B)" >&2; exit 1; }
-	rm -rf $(B)
+	$(call quiet,REMOVE  $(B))rm -rf $(B)
 
 help:
 	@echo 'make                 the library: $(LIBRARY)'
@@ -206,11 +286,14 @@ help:
 	@echo 'make check-all       the longer ones: compilers, packages, the browser, and check-recorded, check-asan,'
 	@echo '                     check-tsan, check-i386, check-aarch64, which can be had one by one'
 	@echo 'make check-stress    by hand, before a release; also check-real, check-valgrind'
+	@echo 'make check-compilers that every gcc and clang that Debian has takes it; by hand, root only'
 	@echo 'make fuzz            random input, for FUZZ_SECONDS (600)'
 	@echo 'make bench           what it costs'
 	@echo 'make install         below PREFIX ($(PREFIX)), the library into LIBDIR ($(LIBDIR)); also uninstall.'
 	@echo '                     With ARCH the library for it, besides. PREFIX, LIBDIR, MANDIR, DESTDIR'
 	@echo 'make man             the manual pages, into $(B)/docs'
 	@echo 'make deb             Debian packages of what is committed, into $(B)/deb'
+	@echo 'make sbom            what is inside the library: $(SBOM)'
 	@echo 'make clean'
-	@echo 'Variables: CC, OPT, B (build directory), EXTRA_CFLAGS, EXTRA_LDFLAGS, ARCH (i386, aarch64)'
+	@echo 'Variables: CC, OPT, B (build directory), CPPFLAGS, CFLAGS, LDFLAGS, ARCH (i386, aarch64),'
+	@echo '           WERROR=1 (a warning is an error), V=1 (the commands are shown)'

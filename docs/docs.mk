@@ -7,12 +7,12 @@ MAN_PAGES = $(patsubst docs/%.scd,$(B)/docs/%,$(sort $(wildcard docs/*.scd)))
 
 # A page with tables says so in its first line, for groff.
 $(B)/docs/%: docs/%.scd docs/docs.mk Makefile | $(B)/docs
-	sed 's/@VERSION@/$(VERSION)/' $< | scdoc >$@.page
-	{ ! grep -q '^\.TS' $@.page || echo "'\\\" t"; cat $@.page; } >$@.new
-	rm $@.page
-	mv -f $@.new $@
+	$(call quiet,MAN     $@)sed 's/@VERSION@/$(VERSION)/' $< | scdoc >$@.page
+	@{ ! grep -q '^\.TS' $@.page || echo "'\\\" t"; cat $@.page; } >$@.new
+	@rm $@.page
+	@mv -f $@.new $@
 $(B)/docs:
-	mkdir -p $@
+	@mkdir -p $@
 
 .PHONY: man install-man uninstall-man
 man: $(MAN_PAGES)
@@ -34,4 +34,4 @@ install-man:
 	fi
 
 uninstall-man:
-	rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	$(call quiet,REMOVE  the manual pages)rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))

@@ -3,6 +3,7 @@
  *
  *	p11shim-info --config [MODULE]     see p11shim-settings.c
  *	p11shim-info --info [--init] [--seconds N] MODULE
+ *	p11shim-info --version
  *
  *	--info      what the PKCS #11 module at that path says of itself
  *	--init      C_Initialize before C_GetInfo and C_Finalize after it, for a module
@@ -318,7 +319,8 @@ static int info(const char *path, bool initialise, int seconds)
 static int usage(void)
 {
 	fprintf(stderr, "usage: p11shim-info --info [--init] [--seconds N] MODULE\n"
-	                "       p11shim-info --config [MODULE]\n");
+	                "       p11shim-info --config [MODULE]\n"
+	                "       p11shim-info --version\n");
 	return 2;
 }
 
@@ -326,6 +328,10 @@ static int run(int count, char **argument)
 {
 	bool initialise = false;
 	int seconds = 5, i = 2;
+	if (count == 2 && strcmp(argument[1], "--version") == 0) {
+		printf("p11shim-info %s\n", p11shim_version);
+		return 0;
+	}
 	if ((count == 2 || count == 3) && strcmp(argument[1], "--config") == 0)
 		return tell_settings(argument[2]);
 	if (count < 3 || strcmp(argument[1], "--info") != 0)

@@ -22,22 +22,29 @@ SHARE = $(DESTDIR)$(DATADIR)/p11shim
 
 all: $(INFO)
 
+# It loads foreign code and reads its answers, as an ordinary program: hardened as one, unless
+# they have flags for that themselves, or none can be: checks of arguments want an optimiser,
+# and sanitizers have their own.
+INFO_FORTIFY = $(if $(or $(findstring _FORTIFY_SOURCE,$(THEIR_CFLAGS)),$(findstring -fsanitize,$(THEIR_CFLAGS)),$(filter \
+	-O0,$(lastword -O $(filter -O%,$(OPT) $(THEIR_CFLAGS))))),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+INFO_FLAGS = -Ishim $(OPT) -g $(WARNINGS) -fstack-protector-strong $(INFO_FORTIFY) $(REPRODUCIBLE) -fPIE -pie \
+	-Wl,-z,relro,-z,now,-z,noexecstack $(THEIR_CFLAGS) $(THEIR_LDFLAGS) -std=gnu11 -D_GNU_SOURCE -Wl,--wrap=fgets
+
 $(INFO): scripts/p11shim-info.c scripts/p11shim-settings.c scripts/p11shim-info.h $(B)/shim/config.o \
-		$(B)/shim/builtin.o $(B)/shim/text.o $(HEADERS)
-	$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Ishim $(LDFLAGS) -Wl,--wrap=fgets -o $@.new \
-		$(filter %.c %.o,$^) -Wl,-Bstatic -linih -Wl,-Bdynamic -ldl
-	mv -f $@.new $@
+		$(B)/shim/builtin.o $(B)/shim/version.o $(B)/shim/text.o $(HEADERS)
+	$(LD_)$(REPRODUCIBLE_CC) $(INFO_FLAGS) -o $@.new $(filter %.c %.o,$^) $(INIH) -ldl
+	@mv -f $@.new $@
 
 .PHONY: install-info uninstall-info install-command uninstall-command
 install: install-info
 install-info: $(INFO)
-	install -d $(DESTDIR)$(LIBDIR)/p11shim
-	install -m 755 $(INFO) $(DESTDIR)$(LIBDIR)/p11shim
+	$(call quiet,INSTALL $(DESTDIR)$(LIBDIR)/p11shim/p11shim-info)install -d $(DESTDIR)$(LIBDIR)/p11shim
+	@install -m 755 $(INFO) $(DESTDIR)$(LIBDIR)/p11shim
 
 # File by file, and of the directories those that are empty then.
 uninstall: uninstall-info
 uninstall-info:
-	rm -f $(DESTDIR)$(LIBDIR)/p11shim/p11shim-info
+	$(call quiet,REMOVE  $(DESTDIR)$(LIBDIR)/p11shim/p11shim-info)rm -f $(DESTDIR)$(LIBDIR)/p11shim/p11shim-info
 	@rmdir $(DESTDIR)$(LIBDIR)/p11shim 2>/dev/null || true
 
 # The rest serves programs of every architecture.
@@ -46,17 +53,17 @@ install: install-command
 uninstall: uninstall-command
 endif
 
-install-command:
-	install -d $(B) $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(DESTDIR)$(COMPLETIONDIR)
-	sed -e "s|^version=.*|version='$(VERSION)'|" -e "s|^libdir=.*|libdir='$(LIBDIR)'|" \
+install-command: $(B)/shim/version
+	$(call quiet,INSTALL $(DESTDIR)$(BINDIR)/p11shim)install -d $(B) $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(DESTDIR)$(COMPLETIONDIR)
+	@sed -e "s|^version=.*|version='$$(cat $<)'|" -e "s|^libdir=.*|libdir='$(LIBDIR)'|" \
 		scripts/p11shim >$(B)/p11shim.install
-	install -m 755 $(B)/p11shim.install $(DESTDIR)$(BINDIR)/p11shim
-	install -m 644 $(PARTS) $(SHARE)
-	install -m 755 scripts/p11shim-report $(SHARE)
-	install -m 644 $(REPORT_PARTS) $(SHARE)/report
-	install -m 644 $(CONFIG_FILES) $(SHARE)/config
-	install -m 644 scripts/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
+	@install -m 755 $(B)/p11shim.install $(DESTDIR)$(BINDIR)/p11shim
+	@install -m 644 $(PARTS) $(SHARE)
+	@install -m 755 scripts/p11shim-report $(SHARE)
+	@install -m 644 $(REPORT_PARTS) $(SHARE)/report
+	@install -m 644 $(CONFIG_FILES) $(SHARE)/config
+	@install -m 644 scripts/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
 
-uninstall-command:
-	rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(addprefix $(SHARE)/,$(SHARED))
+uninstall-command: $(B)/shim/version
+	$(call quiet,REMOVE  $(DESTDIR)$(BINDIR)/p11shim)rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(addprefix $(SHARE)/,$(SHARED))
 	@rmdir $(SHARE)/report $(SHARE)/config $(SHARE) 2>/dev/null || true

@@ -2,9 +2,11 @@
 
 B ?= build
 
-BENCH_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror -iquote shim
+# What is measured is not left to others' flags.
+BENCH_CFLAGS = $(TEST_WARNINGS) $(THEIR_CFLAGS) -std=gnu11 -O2 -g -fno-lto -iquote shim
 # Loops that straddle fetch lines by chance differ by more than what is measured.
-BENCH_ALIGN = -falign-functions=64 -falign-loops=64
+# (A compiler that cannot help it need not say so.)
+BENCH_ALIGN = -falign-functions=64 -falign-loops=64 -Wno-ignored-optimization-argument
 
 BENCH_ALL = $(B)/bench/null.so $(B)/bench/empty.so $(B)/bench/bench
 
@@ -12,15 +14,15 @@ bench-programs: $(BENCH_ALL)
 
 $(B)/bench/null.so: tests/bench/null.c shim/pkcs11.h shim/calls.def
 	@mkdir -p $(@D)
-	$(CC) $(BENCH_CFLAGS) -fPIC -fvisibility=hidden -shared -Wl,-z,now -o $@ $<
+	$(LD_)$(CC) $(BENCH_CFLAGS) $(THEIR_LDFLAGS) -fPIC -fvisibility=hidden -shared -Wl,-z,now -o $@ $<
 
 # What any preload library costs, with nothing in it.
 $(B)/bench/empty.so:
 	@mkdir -p $(@D)
-	$(CC) -O2 -fPIC -shared -o $@ -x c /dev/null
+	$(LD_)$(CC) $(BENCH_CFLAGS) $(THEIR_LDFLAGS) -fPIC -shared -o $@ -x c /dev/null
 
 $(B)/bench/bench: tests/bench/bench.c shim/pkcs11.h shim/calls.def
 	@mkdir -p $(@D)
-	$(CC) $(BENCH_CFLAGS) $(BENCH_ALIGN) -pthread -Wl,-z,now -o $@ $< -ldl
+	$(LD_)$(CC) $(BENCH_CFLAGS) $(BENCH_ALIGN) -pthread $(THEIR_LDFLAGS) -Wl,-z,now -o $@ $< -ldl
 
 .PHONY: bench-programs

@@ -6,13 +6,16 @@
 DOORS_DIR = tests/doors
 DOORS_OUT = $(B)/doors
 
-# Not optimised: a caller must be seen as the caller, with its own frame.
-DOORS_CFLAGS = -std=gnu11 -O0 -g -fno-optimize-sibling-calls -Wall -Wextra -Werror
-DOORS_DEFS = -DDOORS='"$(abspath $(DOORS_OUT))"'
-DOORS_CC = $(CC) $(DOORS_CFLAGS) $(DOORS_DEFS)
+# Not optimised: a caller must be seen as the caller, with its own frame. (Functions that
+# check their arguments want an optimiser.)
+DOORS_CFLAGS = -std=gnu11 -U_FORTIFY_SOURCE -O0 -g -fno-lto -fno-optimize-sibling-calls
+DOORS_DEFS = -DDOORS=$(call c_string,$(ABSOLUTE_B)/doors)
+DOORS_CC = $(LD_)$(CC) $(TEST_WARNINGS) $(THEIR_CFLAGS) $(DOORS_CFLAGS) $(DOORS_DEFS) $(THEIR_LDFLAGS)
+# Of those that have a compiler of their own; others' flags need not be for that one.
+DOORS_OTHER_CC = $(TEST_WARNINGS) $(DOORS_CFLAGS) $(DOORS_DEFS)
 DOORS_HEADERS = $(DOORS_DIR)/doors.h shim/pkcs11.h shim/calls.def
 # $(call doors_needs,NAME...): link to these libraries of ours, used or not
-doors_needs = -Wl,--no-as-needed $(patsubst %,-L$(DOORS_OUT) -ldoor-%,$(1)) -Wl,-rpath,$(abspath $(DOORS_OUT))
+doors_needs = -Wl,--no-as-needed $(patsubst %,-L$(DOORS_OUT) -ldoor-%,$(1)) $(call run_path,$(ABSOLUTE_B)/doors)
 
 DOORS_PROGRAMS = answerer chain constructor constructor-plugin forks linked locks lookups missing \
 	namespace next owner quiet runpath scope unload versions-new versions-old watch \
@@ -55,13 +58,13 @@ $(DOORS_OUT)/linked: private DOORS_LINK = $(call doors_needs,module)
 
 $(DOORS_OUT)/lookups-asan: $(DOORS_DIR)/lookups.c $(DOORS_HEADERS)
 	@mkdir -p $(@D)
-	gcc $(DOORS_CFLAGS) $(DOORS_DEFS) -Wno-use-after-free -fsanitize=address $< -o $@ -pthread
+	$(LD_)gcc $(DOORS_OTHER_CC) -Wno-use-after-free -fsanitize=address $< -o $@ -pthread
 $(DOORS_OUT)/lookups-tsan: $(DOORS_DIR)/lookups.c $(DOORS_HEADERS)
 	@mkdir -p $(@D)
-	gcc $(DOORS_CFLAGS) $(DOORS_DEFS) -Wno-use-after-free -fsanitize=thread $< -o $@ -pthread
+	$(LD_)gcc $(DOORS_OTHER_CC) -Wno-use-after-free -fsanitize=thread $< -o $@ -pthread
 $(DOORS_OUT)/lookups-asan-clang: $(DOORS_DIR)/lookups.c $(DOORS_HEADERS)
 	@mkdir -p $(@D)
-	clang $(DOORS_CFLAGS) $(DOORS_DEFS) -fsanitize=address $< -o $@ -pthread
+	$(LD_)clang $(DOORS_OTHER_CC) -fsanitize=address $< -o $@ -pthread
 # The mistake it makes when asked to is meant.
 $(DOORS_OUT)/lookups: private DOORS_LINK = -Wno-use-after-free -Wno-unknown-warning-option
 
@@ -90,7 +93,7 @@ $(DOORS_OUT)/libdoor-finder-runpath.so $(DOORS_OUT)/libdoor-finder-rpath.so $(DO
 	@mkdir -p $(@D)
 	$(DOORS_CC) -fPIC -shared $< -o $@ $(DOORS_LINK)
 $(DOORS_OUT)/libdoor-finder-runpath.so: private DOORS_LINK = -Wl,--enable-new-dtags,-rpath,'$$ORIGIN/deep'
-$(DOORS_OUT)/libdoor-finder-rpath.so: private DOORS_LINK = -Wl,--disable-new-dtags,-rpath,'$(abspath $(DOORS_OUT))/deep'
+$(DOORS_OUT)/libdoor-finder-rpath.so: private DOORS_LINK = -Wl,--disable-new-dtags $(call run_path,$(ABSOLUTE_B)/doors/deep)
 $(DOORS_OUT)/deep/libdoor-found.so: $(DOORS_DIR)/found.c
 	@mkdir -p $(@D)
 	$(DOORS_CC) -fPIC -shared $< -o $@

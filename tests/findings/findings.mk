@@ -13,15 +13,15 @@ findings: $(FINDINGS_ALL)
 
 # Every function of the source is to be found in a stack: none is inlined, none
 # left by a jump.
-FINDINGS_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -iquote shim -iquote tests/findings -pthread \
-	-MMD -MP $(CFLAGS) -O0 -g -fno-inline -fno-omit-frame-pointer
+FINDINGS_CFLAGS = -D_GNU_SOURCE -iquote shim -iquote tests/findings -pthread \
+	-MMD -MP -U_FORTIFY_SOURCE -O0 -g -fno-inline -fno-omit-frame-pointer
 
 $(FINDINGS_LIBRARIES): $(B)/findings/%.so: tests/findings/%.c tests/findings/findings.mk
 	@mkdir -p $(@D)
-	$(CC) $(FINDINGS_CFLAGS) -fPIC -shared -Wl,-soname,$(@F) $(LDFLAGS) $< -o $@ -ldl
+	$(LD_)$(TEST_CC) $(FINDINGS_CFLAGS) $(THEIR_LDFLAGS) -fPIC -shared -Wl,-soname,$(@F) $< -o $@ -ldl
 
 $(B)/findings/%: tests/findings/%.c tests/findings/findings.mk $(B)/findings/guest.so
 	@mkdir -p $(@D)
-	$(CC) $(FINDINGS_CFLAGS) $(LDFLAGS) $< -o $@ -L$(B)/findings -Wl,--as-needed -l:guest.so -Wl,-rpath,'$$ORIGIN' -ldl
+	$(LD_)$(TEST_CC) $(FINDINGS_CFLAGS) $(THEIR_LDFLAGS) $< -o $@ -L$(B)/findings -Wl,--as-needed -l:guest.so -Wl,-rpath,'$$ORIGIN' -ldl
 
 -include $(wildcard $(B)/findings/*.d)

@@ -14,7 +14,7 @@ $(B)/fork/nss-gnutls-fork: FORK_LIBS = $$(pkg-config --libs nss gnutls)
 
 $(B)/fork/%: tests/fork/%.c tests/fork/fork.mk
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -iquote shim -iquote tests/programs -pthread \
-		-MMD -MP $(FORK_FLAGS) $(LDFLAGS) $< -o $@ $(FORK_LIBS) -ldl
+	$(LD_)$(TEST_CC) -D_GNU_SOURCE -iquote tests/programs -iquote shim -pthread \
+		-MMD -MP $(FORK_FLAGS) $(THEIR_LDFLAGS) $< -o $@ $(FORK_LIBS) -ldl
 
 -include $(wildcard $(B)/fork/*.d)

@@ -1,6 +1,6 @@
 # fuzz.mk: the fuzz targets, made with clang and libFuzzer. Included by the Makefile;
 # everything goes to $(B)/fuzz. Each target is compiled together with the rooms that it
-# tries, all with sanitizers.
+# tries, all with sanitizers; CFLAGS, which may be another compiler's, are none of theirs.
 #
 #   FUZZ_ALL        all that is built here
 #   fuzz-programs   builds it; `make fuzz` runs it (scripts/fuzz)
@@ -10,14 +10,14 @@ FUZZ_ALL := $(addprefix $(B)/fuzz/,config variables text describe)
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ_ALL)
 
-FUZZ_CFLAGS = -std=gnu11 -O1 -g -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Ishim -Iconfig -Itests/fuzz \
+FUZZ_CFLAGS = -std=gnu11 -O1 -g -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(TEST_WARNINGS) -Ishim -Iconfig -Itests/fuzz \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer -MMD -MP
 $(B)/fuzz/config $(B)/fuzz/variables: FUZZ_ROOMS = $(B)/fuzz/builtin.o shim/output.c shim/text.c
 $(B)/fuzz/config $(B)/fuzz/variables: FUZZ_LIBS = -linih
 $(B)/fuzz/config $(B)/fuzz/variables: $(B)/fuzz/builtin.o
 $(B)/fuzz/builtin.o: shim/builtin.S config/p11shim.conf tests/fuzz/modules.conf
 	@mkdir -p $(@D)
-	clang -fPIC -DBUILTIN_SETTINGS='"config/p11shim.conf"' -DBUILTIN_MODULES='"tests/fuzz/modules.conf"' -c -o $@ $<
+	$(CC_)clang -fPIC -DBUILTIN_SETTINGS='"config/p11shim.conf"' -DBUILTIN_MODULES='"tests/fuzz/modules.conf"' -c -o $@ $<
 
 $(B)/fuzz/text: FUZZ_ROOMS = shim/text.c
 $(B)/fuzz/describe: FUZZ_ROOMS = shim/describe.c shim/names.c shim/calls.c shim/text.c shim/readable.c
@@ -28,4 +28,4 @@ FUZZ_SANITIZERS = address,undefined
 
 $(FUZZ_ALL): $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.mk $(wildcard tests/fuzz/*.h shim/*.c) $(HEADERS)
 	@mkdir -p $(@D)
-	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -o $@ $< $(FUZZ_ROOMS) $(FUZZ_LIBS)
+	$(LD_)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -o $@ $< $(FUZZ_ROOMS) $(FUZZ_LIBS)

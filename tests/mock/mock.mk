@@ -1,9 +1,9 @@
 # mock.mk: the mock modules, consumer libraries, drivers and stress programs.
-# Included by the Makefile at the top, which sets B, CC and CFLAGS.
+# Included by the Makefile at the top, which sets B and TEST_CC.
 
 B ?= build
 MOCK_HEADERS = $(wildcard tests/mock/*.h) tests/mock/options.def shim/pkcs11.h shim/calls.def
-MOCK_CFLAGS = -std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -iquote shim -iquote tests/mock -iquote tests/consumers -pthread
+MOCK_CFLAGS = -D_GNU_SOURCE -iquote shim -iquote tests/mock -iquote tests/consumers -pthread
 MOCK_MODULE_FLAGS = -fPIC -shared -fvisibility=hidden -Wl,-Bsymbolic -Wl,-z,defs
 
 # One source, several modules: each object is compiled once, and once more for
@@ -16,13 +16,13 @@ $(B)/mock/objects/lists-same.o: MOCK_VARIANT = -DMOCK_SAME_ENTRIES
 $(MOCK_OBJECTS): $(MOCK_HEADERS)
 $(B)/mock/objects/lists-%.o: tests/mock/lists.c
 	@mkdir -p $(@D)
-	$(CC) $(MOCK_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden $(MOCK_VARIANT) -c -o $@ $<
+	$(CC_)$(TEST_CC) $(MOCK_CFLAGS) -fPIC -fvisibility=hidden $(MOCK_VARIANT) -c -o $@ $<
 $(B)/mock/objects/mock-%.o: tests/mock/mock.c
 	@mkdir -p $(@D)
-	$(CC) $(MOCK_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden $(MOCK_VARIANT) -c -o $@ $<
+	$(CC_)$(TEST_CC) $(MOCK_CFLAGS) -fPIC -fvisibility=hidden $(MOCK_VARIANT) -c -o $@ $<
 $(B)/mock/objects/%.o: tests/mock/%.c
 	@mkdir -p $(@D)
-	$(CC) $(MOCK_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(CC_)$(TEST_CC) $(MOCK_CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 
 MOCK_MODULES = mock mock2 mock3 mock-noifc mock-list mock-same mock-immortal mock-dep
 MOCK_LIBRARIES = $(MOCK_MODULES:%=$(B)/mock/%.so)
@@ -36,23 +36,23 @@ $(B)/mock/mock-immortal.so: $(call mock_parts,mock-immortal lists)
 $(B)/mock/mock-dep.so: $(B)/mock/mock.so
 $(B)/mock/mock-dep.so: private MOCK_LINK = -Wl,--no-as-needed $(B)/mock/mock.so -Wl,-rpath,'$$ORIGIN'
 $(MOCK_LIBRARIES):
-	$(CC) $(CFLAGS) $(MOCK_MODULE_FLAGS) -Wl,-soname,$(@F) $(LDFLAGS) -o $@ $(filter %.o,$^) $(MOCK_LINK) -pthread
+	$(LD_)$(TEST_CC) $(THEIR_LDFLAGS) $(MOCK_MODULE_FLAGS) -Wl,-soname,$(@F) -o $@ $(filter %.o,$^) $(MOCK_LINK) -pthread
 
 # Consumers are told apart by the object that a lookup comes from: no tail calls.
 CONSUMERS = $(foreach n,1 2 3 4,$(B)/consumers/consumer-$(n).so)
 $(CONSUMERS): tests/consumers/consumer.c tests/consumers/consumer.h $(MOCK_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(MOCK_CFLAGS) $(CFLAGS) $(MOCK_MODULE_FLAGS) -fno-optimize-sibling-calls -Wl,-soname,$(@F) $(LDFLAGS) -o $@ tests/consumers/consumer.c
+	$(LD_)$(TEST_CC) $(MOCK_CFLAGS) $(THEIR_LDFLAGS) $(MOCK_MODULE_FLAGS) -fno-optimize-sibling-calls -Wl,-soname,$(@F) -o $@ tests/consumers/consumer.c
 
 MOCK_DRIVERS = $(patsubst tests/mock/drivers/%.c,$(B)/mock/drivers/%,$(wildcard tests/mock/drivers/*.c))
 $(MOCK_DRIVERS): $(B)/mock/drivers/%: tests/mock/drivers/%.c tests/mock/drivers/driver.h tests/consumers/consumer.h $(MOCK_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(MOCK_CFLAGS) $(CFLAGS) -iquote tests/mock/drivers $(LDFLAGS) -o $@ $<
+	$(LD_)$(TEST_CC) $(MOCK_CFLAGS) -iquote tests/mock/drivers $(THEIR_LDFLAGS) -o $@ $<
 
 STRESS = $(patsubst tests/stress/%.c,$(B)/stress/%,$(wildcard tests/stress/*.c))
 $(STRESS): $(B)/stress/%: tests/stress/%.c tests/consumers/consumer.h $(MOCK_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(MOCK_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+	$(LD_)$(TEST_CC) $(MOCK_CFLAGS) $(THEIR_LDFLAGS) -o $@ $<
 
 MOCK_ALL = $(MOCK_LIBRARIES) $(CONSUMERS) $(MOCK_DRIVERS) $(STRESS)
 .PHONY: mock

@@ -30,11 +30,11 @@ $(B)/programs/every-function: PROGRAM_FLAGS = -D_GNU_SOURCE -iquote tests/mock
 
 $(B)/programs/%.so: tests/programs/plugin.c tests/programs/programs.mk
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -std=gnu11 -Wall -Wextra -iquote shim -fPIC -shared -MMD -MP $(PLUGIN_FLAGS) $(LDFLAGS) $< -o $@ -ldl
+	$(LD_)$(TEST_CC) -iquote shim -MMD -MP $(PLUGIN_FLAGS) $(THEIR_LDFLAGS) -fPIC -shared $< -o $@ -ldl
 
 $(B)/programs/%: tests/programs/%.c tests/programs/programs.mk
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -std=gnu11 -Wall -Wextra -iquote shim -MMD -MP $(PROGRAM_FLAGS) $(LDFLAGS) $< -o $@ \
+	$(LD_)$(TEST_CC) -iquote shim -MMD -MP $(PROGRAM_FLAGS) $(THEIR_LDFLAGS) $< -o $@ \
 		$(PROGRAM_LIBS) -ldl
 
 -include $(wildcard $(B)/programs/*.d)

@@ -2,7 +2,7 @@
 # Included by the Makefile at the top; everything goes to $(B)/trace.
 
 B ?= build
-TRACE_CFLAGS = -std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -iquote tests/programs -iquote tests/trace \
+TRACE_CFLAGS = -D_GNU_SOURCE -iquote tests/programs -iquote tests/trace \
 	-iquote tests/mock -iquote shim
 TRACE_HEADERS = shim/pkcs11.h shim/calls.h shim/calls.def shim/returns.def tests/mock/each.h tests/trace/answers.h \
 	tests/programs/names.h tests/trace/trace.mk
@@ -13,11 +13,11 @@ TRACE_ALL = $(TRACE_PROGRAMS) $(B)/trace/answers.so
 # Callers are told apart by the object that they are in: no tail calls.
 $(TRACE_PROGRAMS): $(B)/trace/%: tests/trace/%.c $(TRACE_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(TRACE_CFLAGS) $(CFLAGS) -fno-optimize-sibling-calls $(LDFLAGS) -o $@ $< -pthread -ldl
+	$(LD_)$(TEST_CC) $(TRACE_CFLAGS) -fno-optimize-sibling-calls $(THEIR_LDFLAGS) -o $@ $< -pthread -ldl
 
 $(B)/trace/answers.so: tests/trace/answers.c $(TRACE_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(TRACE_CFLAGS) $(CFLAGS) -fPIC -shared -fvisibility=hidden -Wl,-z,defs -Wl,-soname,$(@F) $(LDFLAGS) -o $@ $<
+	$(LD_)$(TEST_CC) $(TRACE_CFLAGS) $(THEIR_LDFLAGS) -fPIC -shared -fvisibility=hidden -Wl,-z,defs -Wl,-soname,$(@F) -o $@ $<
 
 .PHONY: trace
 trace: $(TRACE_ALL)
