@@ -79,6 +79,7 @@ field() {
 		usr/share/doc/libp11shim/examples/openssl.cnf
 		usr/share/doc/libp11shim/examples/p11shim.conf
 		usr/share/doc/libp11shim/examples/systemd/p11shim.conf
+		usr/share/doc/libp11shim/libp11shim.spdx.json
 		usr/share/lintian/overrides/libp11shim
 		usr/share/man/man5/p11shim-trace.5.gz
 		usr/share/man/man5/p11shim.conf.5.gz
@@ -191,7 +192,7 @@ in_a_copy() {
 	assert_output "preload:
 token: $TOKEN_LABEL
 seen: module=libsofthsm2.so C_Initialize CKR_OK
-p11shim $(sed -n 's/^VERSION = //p' "$CLONE/Makefile")
+p11shim $("$CLONE/scripts/version" "$(sed -n 's/^VERSION = //p' "$CLONE/Makefile")" | sed 's/+dirty$//')
 good
 libsofthsm2.so
 libsofthsm2.so: SoftHSM v2

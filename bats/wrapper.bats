@@ -1021,7 +1021,7 @@ install_there() {
 	assert_success
 	assert_line --partial 'libsofthsm2.so: SoftHSM v2'
 	run there/bin/p11shim --version
-	assert_output "p11shim $(sed -n 's/^VERSION *= *//p' "$ROOT/Makefile")"
+	assert_output "p11shim $(cat "$BUILD/shim/version")"
 	run there/bin/p11shim help settings
 	assert_line --regexp '^  fork  '
 	run there/bin/p11shim report trace
