@@ -37,7 +37,7 @@ eventually() {
 		sleep 0.1
 	done
 	echo "in vain: $*" >&2
-	cat "$BATS_TEST_TMPDIR/servers.log" >&2 || true
+	tail -n 20 "$BATS_TEST_TMPDIR"/servers.log "$BATS_TEST_TMPDIR"/logs/error.log >&2 2>/dev/null || true
 	return 1
 }
 

@@ -5,65 +5,23 @@
 
 load helper
 load servers
+load web
 
 setup_file() {
 	[ -e "$BUILD/trace/steps" ] || make -s -C "$ROOT" "B=$BUILD" trace
 }
 
 setup() {
-	EXAMPLES=$ROOT/docs/examples
 	HERE=$BATS_TEST_TMPDIR
 	cd "$HERE" || return
-	master=''
 	ulimit -c 0
 }
 
 teardown() {
-	local worker
-
-	[ -n "${master:-}" ] || return 0
-	worker=$(pgrep -P "$master" || true)
-	kill "$master" 2>/dev/null || true
-	for _ in $(seq 50); do
-		kill -0 "$master" 2>/dev/null || break
-		sleep 0.1
-	done
-	# shellcheck disable=SC2086 # one word each
-	kill -9 "$master" $worker 2>/dev/null || true
+	stop_web_server
 }
 
 # ---- systemd
-
-# uncommented FILE: with all that is there to be chosen, chosen.
-uncommented() {
-	sed 's/^#\([A-Z][A-Za-z]*=\)/\1/' "$1"
-}
-
-# assignments FILE: what the lines Environment= of a drop-in for signer.service come to.
-assignments() {
-	sed -n 's/^Environment=//p' "$1" | sed "s|%L|$HERE/logs|g; s|%p|signer|g"
-}
-
-@test "contract I2: the drop-in is one that systemd takes, as it is and with everything in it chosen" {
-	command -v systemd-analyze >/dev/null || skip "there is no systemd on this machine"
-	printf '[Unit]\nDescription=signer\n[Service]\nExecStart=/bin/true\n' >signer.service
-	mkdir signer.service.d
-	# What systemd says of them, and not of the machine's own units, which it reads too.
-	verify() {
-		run bash -c 'timeout 60 systemd-analyze verify --man=no ./signer.service 2>&1 | grep -e signer -e p11shim'
-	}
-	cp "$EXAMPLES/systemd/p11shim.conf" signer.service.d/
-	verify
-	assert_output ''
-	uncommented "$EXAMPLES/systemd/p11shim.conf" >signer.service.d/p11shim.conf
-	[ "$(grep -c '^[A-Z]' signer.service.d/p11shim.conf)" -gt "$(grep -c '^[A-Z]' "$EXAMPLES/systemd/p11shim.conf")" ]
-	verify
-	assert_output ''
-	# It does look there.
-	sed -i 's/^LogsDirectory=/LogDirectory=/' signer.service.d/p11shim.conf
-	verify
-	assert_output --partial "p11shim.conf:"
-}
 
 @test "contract I2: the drop-in's own variables, and no others: the log is where it says" {
 	# As it is: in the journal, by syslog (see the end).
@@ -273,198 +231,32 @@ $log"
 	assert_line 'ambient: 2'
 }
 
-# ---- Servers
+# ---- Servers, by OpenSSL's engine (by its provider: provider.bats)
 
-# A token that the servers' own user may use too, since they give up root.
-need_servers_token() {
-	need_token
+use_engine() {
+	need_servers_token
 	[ -n "$(find /usr/lib /usr/lib64 -path '*engines-*' -name pkcs11.so 2>/dev/null)" ] ||
 		skip "OpenSSL's engine pkcs11 is not installed"
-	chmod a+x "$BATS_RUN_TMPDIR" "$HERE/.." "$HERE"
-	cp -r "$TOKEN_DIR" token
-	sed "s|$TOKEN_DIR|$HERE/token|" "$SOFTHSM2_CONF" >token/softhsm2.conf
-	chmod -R a+rwX token
 	cp "$EXAMPLES/openssl.cnf" .
-	mkdir logs
-	export SOFTHSM2_CONF=$HERE/token/softhsm2.conf PKCS11_MODULE_PATH=$SOFTHSM2_MODULE
-	for ((port = 20000 + RANDOM % 20000; ; port++)); do
-		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
-}
-
-served() {
-	[ "$(timeout 20 curl -sk --max-time 10 "https://127.0.0.1:$port/")" = served ]
-}
-
-mapped() {
-	grep -qF "$(basename "$SHIM")" "/proc/$1/maps"
-}
-
-# What the log of a server has to show, and must not.
-log_shows_nothing_wrong() {
-	grep -q 'consumer=pkcs11.so module=libsofthsm2.so C_Login CKR_OK' "$1"
-	grep -q ' fork child of a process' "$1"
-	run grep -E ' finding ' "$1"
-	refute_line --regexp 'finding (double|use|sessions|unload|inherited|finalise|call|others|incompatible)'
-	run grep -E "$TOKEN_PIN( |$)" <(sed -E 's/ [pt]id=[0-9]+//g' "$1") # a process may have any number
-	assert_output ''
-	run grep -E '\[[a-z_:]*(alert|emerg|crit)\]|exited on signal|exit signal' "$2"
-	assert_output ''
-}
-
-# commented FILE TEXT: that line of an example's comments, for the token of this test.
-commented() {
-	sed -n "s/^#[[:blank:]]*\\($2.*\\)/\\1/p" "$1" |
-		sed "s/TOKEN/$TOKEN_LABEL/; s/KEY/key1/; s/=PIN/=$TOKEN_PIN/"
-}
-
-# nginx, with the variables of the drop-in, but for where the library lies and the log is.
-# shellcheck disable=SC2120 # by `run`
-as_nginx_service() {
-	timeout -k 5 60 env -i PATH="$PATH" SOFTHSM2_CONF="$SOFTHSM2_CONF" PKCS11_MODULE_PATH="$PKCS11_MODULE_PATH" \
-		OPENSSL_CONF="$HERE/openssl.cnf" \
-		"$(assignments "$EXAMPLES/systemd/p11shim.conf" | sed -n "s|^LD_PRELOAD=libp11shim.so$|LD_PRELOAD=$SHIM|p")" \
-		P11SHIM_LOG="$HERE/log" "$(command -v nginx)" -p "$HERE" -e "$HERE/logs/error.log" -c "$HERE/nginx.conf" "$@" 3>&- </dev/null
+	web_environment=(OPENSSL_CONF="$HERE/openssl.cnf" PKCS11_MODULE_PATH="$SOFTHSM2_MODULE")
 }
 
 @test "contract F2 I2: nginx as docs/examples says: -t, two workers that are not root, an upgrade in flight" {
-	command -v nginx >/dev/null || skip "nginx is not installed"
-	need_servers_token
-	cp "$EXAMPLES/nginx/p11shim.conf" .
-	cat >nginx.conf <<-EOT
-		$([ "$(id -u)" -ne 0 ] || echo "user nobody $(id -gn nobody);")
-		worker_processes 2;
-		pid $HERE/pid;
-		error_log $HERE/logs/error.log info;
-		include $HERE/p11shim.conf;
-		$(commented p11shim.conf ssl_engine)
-		events {}
-		http {
-			access_log off;
-			client_body_temp_path $HERE/body;
-			proxy_temp_path $HERE/proxy;
-			fastcgi_temp_path $HERE/fastcgi;
-			uwsgi_temp_path $HERE/uwsgi;
-			scgi_temp_path $HERE/scgi;
-			server {
-				listen 127.0.0.1:$port ssl;
-				ssl_certificate $HERE/token/certificate.pem;
-				$(commented p11shim.conf ssl_certificate_key)
-				location / {
-					return 200 served;
-				}
-			}
-		}
-	EOT
-	run as_nginx_service -t
-	assert_success
-	assert_line --partial 'test is successful'
-	grep -q 'consumer=pkcs11.so module=libsofthsm2.so C_Login CKR_OK' log
-	as_nginx_service
-	eventually test -s pid
-	master=$(cat pid)
-	eventually served
-	served
-	for pid in "$master" $(pgrep -P "$master"); do
-		mapped "$pid"
-	done
-	# The new program finds the library, the log and the module in what nginx leaves it.
-	old=$master
-	kill -USR2 "$old"
-	eventually test -e pid.oldbin -a -s pid
-	master=$(cat pid)
-	[ "$master" -ne "$old" ]
-	kill -QUIT "$old"
-	eventually test ! -e pid.oldbin
-	eventually served
-	mapped "$master"
-	grep -q "pid=$master .* consumer=pkcs11.so module=libsofthsm2.so C_Login CKR_OK" log
-	kill -QUIT "$master"
-	eventually test ! -e pid
-	log_shows_nothing_wrong log logs/error.log
+	need_nginx
+	use_engine
+	nginx_serves "$(commented nginx/p11shim.conf ssl_engine)" "$(commented nginx/p11shim.conf 'ssl_certificate_key "engine:')"
 }
 
 @test "contract I2: nginx leaves to the program of an upgrade all that the drop-in proposes, and how to switch the shim off" {
 	run sed -n 's/^env \([A-Z0-9_]*\);$/\1/p' "$EXAMPLES/nginx/p11shim.conf"
-	for variable in $(grep -oE '(LD_PRELOAD|P11SHIM_[A-Z_]+)=' "$EXAMPLES/systemd/p11shim.conf" | tr -d = | sort -u) \
+	for variable in $(sed -n 's/^#\{0,1\}Environment=\([A-Z0-9_]*\)=.*/\1/p' "$EXAMPLES/systemd/p11shim.conf" | sort -u) \
 		P11SHIM_DISABLE P11SHIM_TRACE_LEVEL PKCS11_MODULE_PATH PKCS11_PROVIDER_MODULE; do
 		assert_line "$variable"
 	done
 }
 
-apache_with() {
-	local modules
-
-	for modules in /usr/lib/apache2/modules /usr/lib64/httpd/modules /usr/lib/httpd/modules; do
-		[ ! -e "$modules/mod_mpm_$1.so" ] || break
-	done
-	cat >apache.conf <<-EOT
-		ServerRoot $HERE
-		ServerName localhost
-		PidFile $HERE/pid
-		ErrorLog $HERE/logs/error.log
-		LogLevel info
-		$([ "$(id -u)" -ne 0 ] || printf 'User nobody\nGroup %s\n' "$(id -gn nobody)")
-		Listen 127.0.0.1:$port
-		LoadModule mpm_$1_module $modules/mod_mpm_$1.so
-		LoadModule authz_core_module $modules/mod_authz_core.so
-		LoadModule dir_module $modules/mod_dir.so
-		LoadModule ssl_module $modules/mod_ssl.so
-		DocumentRoot $HERE/pages
-		DirectoryIndex page
-		StartServers 2
-		$([ "$1" != prefork ] || echo MinSpareServers 1)
-		SSLEngine on
-		SSLSessionCache none
-		SSLCertificateFile $HERE/token/certificate.pem
-		$(commented envvars SSLCryptoDevice)
-		$(commented envvars SSLCertificateKeyFile)
-	EOT
-}
-
-# As apache2ctl does: the file of variables is read by a shell, for all that it starts.
-as_apache2ctl() {
-	timeout -k 5 60 env -i PATH="$PATH" APACHE_LOG_DIR="$HERE/logs" SOFTHSM2_CONF="$SOFTHSM2_CONF" \
-		PKCS11_MODULE_PATH="$PKCS11_MODULE_PATH" OPENSSL_CONF="$HERE/openssl.cnf" sh -eu -c '. ./envvars; exec "$@"' - \
-		"$apache" -f "$HERE/apache.conf" "$@" 3>&- </dev/null
-}
-
-resumed() {
-	[ "$(grep -c 'resuming normal operations' logs/error.log)" -eq 2 ]
-}
-
 @test "contract F2 I2: Apache as docs/examples says, prefork and event: -t, a start, a graceful restart" {
-	local mpm pid
-
-	apache=$(command -v apache2 || command -v httpd) || skip "Apache is not installed"
-	need_servers_token
-	sed "s|^export LD_PRELOAD=libp11shim.so$|export LD_PRELOAD=$SHIM|" "$EXAMPLES/apache/envvars" >envvars
-	mkdir pages
-	printf served >pages/page
-	chmod -R a+rX pages
-	for mpm in prefork event; do
-		apache_with $mpm
-		rm -f logs/*
-		run as_apache2ctl -t
-		assert_success
-		assert_output 'Syntax OK'
-		as_apache2ctl -k start
-		eventually test -s pid
-		master=$(cat pid)
-		eventually served
-		served
-		for pid in "$master" $(pgrep -P "$master"); do
-			mapped "$pid"
-		done
-		kill -USR1 "$master"
-		eventually resumed
-		eventually served
-		[ "$(cat pid)" -eq "$master" ]
-		# gracefully: a child that SIGTERM meets in its first moments calls exit() in the
-		# handler, and crashes now and then, also without the shim (2.4.71)
-		kill -WINCH "$master"
-		eventually test ! -e pid
-		log_shows_nothing_wrong logs/p11shim.log logs/error.log
-		master=''
-	done
+	need_apache
+	use_engine
+	apache_serves "$(commented apache/envvars 'SSLCertificateKeyFile "pkcs11:')"
 }
