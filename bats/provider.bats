@@ -45,7 +45,7 @@ nginx_is_at_least() {
 @test "contract F2 I2: nginx by the provider, the key in a PEM file: -t, two workers that are not root, a reload, an upgrade" {
 	need_nginx
 	use_provider
-	nginx_serves '' "$(pem_line nginx/p11shim.conf ssl_certificate_key)"
+	nginx_serves "$(pem_line nginx/p11shim.conf ssl_certificate_key)"
 }
 
 @test "contract F2 I2: nginx by the provider, the key by store:pkcs11:" {
@@ -53,10 +53,10 @@ nginx_is_at_least() {
 	use_provider
 	key=$(commented nginx/p11shim.conf 'ssl_certificate_key "store:')
 	if nginx_is_at_least 1.29; then
-		nginx_serves '' "$key"
+		nginx_serves "$key"
 	else
 		# ... which is what the example says of older ones
-		nginx_configuration '' "$key" >nginx.conf
+		nginx_configuration "$key" >nginx.conf
 		run as_nginx_service -t
 		assert_failure
 		assert_output --partial 'store:pkcs11:'
@@ -73,7 +73,7 @@ nginx_is_at_least() {
 	strip=$(uncommented "$EXAMPLES/systemd/p11shim.conf" | sed -n 's/^Environment=\(P11SHIM_DEEPBIND=.*\)/\1/p')
 	assert_equal "$strip" P11SHIM_DEEPBIND=strip
 	web_environment+=("$strip")
-	nginx_serves '' "$(pem_line nginx/p11shim.conf ssl_certificate_key)"
+	nginx_serves "$(pem_line nginx/p11shim.conf ssl_certificate_key)"
 	# The module behind is in sight.
 	grep -q ' consumer=p11-kit-proxy.so module=libsofthsm2.so C_Initialize CKR_OK' log
 }
@@ -90,7 +90,7 @@ nginx_is_at_least() {
 	use_provider
 	mkdir no-engines
 	web_environment+=(OPENSSL_ENGINES="$HERE/no-engines")
-	apache_serves "$(commented apache/envvars 'SSLCertificateKeyFile "pkcs11:[^?]*$')"
+	apache_serves "$(commented apache/envvars 'SSLCertificateKeyFile "pkcs11:[^?]*"')"
 }
 
 @test "contract F2: pem-of-uri writes any URI as it is, and wants no PIN" {

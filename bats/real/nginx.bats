@@ -18,7 +18,8 @@ setup() {
 	[ -n "$engine" ] || skip "no engine pkcs11 here"
 	d=$BATS_TEST_TMPDIR
 	mkdir -p "$d/logs" "$d/temporary"
-	export PKCS11_MODULE_PATH=$SOFTHSM2_MODULE
+	# libp11 from 0.4.13 on wants to be initialised.
+	export PKCS11_MODULE_PATH=$SOFTHSM2_MODULE OPENSSL_CONF=$ROOT/docs/examples/openssl.cnf
 	nginx_pid=''
 }
 
@@ -47,8 +48,8 @@ configure() {
 		error_log $d/logs/error.log info;
 		env SOFTHSM2_CONF;
 		env PKCS11_MODULE_PATH;
+		env OPENSSL_CONF;
 		$(if [ -n "${P11SHIM_FORK:-}" ]; then echo "env P11SHIM_FORK;"; fi)
-		ssl_engine pkcs11;
 		events {
 			worker_connections 256;
 		}
@@ -158,7 +159,7 @@ setup_file() {
 all_served() {
 	assert_success
 	assert_line --partial "200 of 200 handshakes"
-	run grep -E '\[(alert|emerg|crit)\]|exited on signal' "$d/logs/error.log" "$d/logs/start.log"
+	run bash -c 'grep -hE "\[(alert|emerg|crit)\]|exited on signal" "$@" | grep -v "stale global SSL error.*no such engine:id=rdrand"' - "$d"/logs/{error,start}.log
 	assert_failure
 }
 
