@@ -76,8 +76,10 @@ field() {
 		usr/share/doc/libp11shim/examples/apache/envvars
 		usr/share/doc/libp11shim/examples/modules.conf
 		usr/share/doc/libp11shim/examples/nginx/p11shim.conf
+		usr/share/doc/libp11shim/examples/openssl-provider.cnf
 		usr/share/doc/libp11shim/examples/openssl.cnf
 		usr/share/doc/libp11shim/examples/p11shim.conf
+		usr/share/doc/libp11shim/examples/pem-of-uri
 		usr/share/doc/libp11shim/examples/systemd/p11shim.conf
 		usr/share/doc/libp11shim/libp11shim.spdx.json
 		usr/share/lintian/overrides/libp11shim
