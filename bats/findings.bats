@@ -468,17 +468,22 @@ at_exit() {
 	at_exit mock.so
 }
 
-# SoftHSM crashes then; what it died of stands there already.
-@test "contract I4: call at exit, only observed: told before the call that crashes" {
+# A SoftHSM that destroys itself at exit crashes then; what it died of stands there already.
+# Debian's does not any more since 2.6.1-3.1, and is asked which of them it is.
+@test "contract I4: call at exit, only observed: told before the call, which crashes or does not" {
 	alone=0
 	without_shim "$FINDINGS/call-at-exit" "$SOFTHSM2_MODULE" || alone=$?
 	observe
 	see "$FINDINGS/call-at-exit" "$SOFTHSM2_MODULE"
 	assert_equal "$status" "$alone"
-	found 'call-at-exit call-at-exit libsofthsm2.so C_GetSlotList'
-	account 0 0 'the call, by call-at-exit' ask_at_exit C_GetSlotList
-	account 0 1 'initialised by call-at-exit' start_up C_Initialize
-	logged
+	if [ "$alone" -eq 0 ]; then
+		at_exit libsofthsm2.so
+	else
+		found 'call-at-exit call-at-exit libsofthsm2.so C_GetSlotList'
+		account 0 0 'the call, by call-at-exit' ask_at_exit C_GetSlotList
+		account 0 1 'initialised by call-at-exit' start_up C_Initialize
+		logged
+	fi
 }
 
 @test "contract I4: a call at exit before the module retires is none" {
