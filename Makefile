@@ -199,7 +199,7 @@ core-tests: $(CORE_TESTS)
 # unless it was told how many; scripts/alone lets one at a time use the build directory.
 # TESTS='lifecycle trace:SIGKILL' are the tests that make check runs (scripts/check).
 .PHONY: demo check check-all check-recorded check-stress check-valgrind check-asan check-tsan check-i386 check-aarch64 \
-	check-real bench fuzz tests deb
+	check-real check-newcomer bench fuzz tests deb
 JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null))
 ALONE = @JOBS='$(JOBS)' MAKE='$(MAKE) --no-print-directory' scripts/alone $(B) sh -c
 export TESTS
@@ -247,6 +247,10 @@ check-real:
 	@scripts/setup check
 	$(ALONE) '$$MAKE $$JOBS tests $(if $(wildcard tests/fork/fork.mk),fork) && scripts/check-real $(B)'
 
+# Before a release, on fresh Debians and in several ways; takes hours. NEWCOMER=bookworm/user, say.
+check-newcomer:
+	@scripts/check-newcomer $(B) $(NEWCOMER)
+
 # From what is committed, into $(B)/deb.
 deb:
 	@scripts/setup deb
@@ -286,6 +290,7 @@ help:
 	@echo 'make check-all       the longer ones: compilers, packages, the browser, and check-recorded, check-asan,'
 	@echo '                     check-tsan, check-i386, check-aarch64, which can be had one by one'
 	@echo 'make check-stress    by hand, before a release; also check-real, check-valgrind'
+	@echo 'make check-newcomer  make demo and make check on fresh Debians, as root; for hours. NEWCOMER=RELEASE[/WAY]'
 	@echo 'make check-compilers that every gcc and clang that Debian has takes it; by hand, root only'
 	@echo 'make fuzz            random input, for FUZZ_SECONDS (600)'
 	@echo 'make bench           what it costs'
