@@ -353,11 +353,6 @@ finding() {
 	fi
 }
 
-# plain TEXT: without control characters, C1 in UTF-8 too, as what is read in files may have them.
-plain() {
-	printf '%s' "$1" | tr '\001-\037\177' '[?*]' | sed "s/$(printf '\302')[$(printf '\200-\237')]/?/g"
-}
-
 # look_for_wrapper FILE: by its name, does it start programs where ours does not reach them?
 look_for_wrapper() {
 	real=$(readlink -f -- "$1") || real=$1
