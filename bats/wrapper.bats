@@ -188,9 +188,19 @@ list_tokens() {
 
 @test "contract J1: what a shell thinks of its environment does not reach the program, whichever is sh" {
 	variables=(PATH=/nowhere $'PS1=\001a\002' $'PS4=\\n%s\n' PPID=77 PWD=/ SHLVL=7 LINENO=3 SECONDS=0 RANDOM=1 UID=4 OPTIND=5
-		BASH_VERSION=1 BASHOPTS=cmdhist SHELLOPTS=braceexpand version=mine libdir=/mine $'all=\x7f\x80\xff\'')
-	for shell in dash bash 'busybox sh'; do
-		command -v "${shell%% *}" >/dev/null || continue
+		BASH_VERSION=1 BASHOPTS=cmdhist SHELLOPTS=braceexpand version=mine libdir=/mine $'all=\x7f\x80\xff\''
+		OPTARG=x OPTERR=0 IFS=0 PS2=b PS3=c ENV=/nonexistent BASH_ENV=/nonexistent POSIXLY_CORRECT=1 CDPATH=/usr MAIL=/x
+		MAILPATH=/y MAILCHECK=3 FUNCNAME=f OLDPWD=/etc _=foo HISTSIZE=1 HISTFILE=/x LANG=xx LC_ALL=xx LC_CTYPE=de_DE.UTF-8
+		KSH_VERSION=1 EUID=7 GID=3 EGID=9 USERNAME=root GROUPS=2 BASHPID=2 EPOCHSECONDS=1 EPOCHREALTIME=2 SRANDOM=3
+		PIPESTATUS=1 DIRSTACK=1 COLUMNS=3 LINES=4 TMOUT=1 HISTCMD=1 TTYIDLE=1 ERRNO=3 PGRP=2 USER_ID=4 PATHSEP=x
+		a.b=1 x-y=2 1=2 @=3 status=3 argv=4 path=/x prompt=x options=x ZDOTDIR=/nonexistent FPATH=/x NULLCMD=rm ARGV0=x
+		command=x newline=x GLOBIGNORE=* EXECIGNORE=* TIMEFORMAT=x HOSTNAME=x A__z=x .sh.x=1 us=x search=x FOO=)
+	missing=''
+	for shell in dash bash 'bash --posix' 'busybox sh' mksh 'zsh --emulate sh'; do
+		command -v "${shell%% *}" >/dev/null || {
+			missing="$missing ${shell%% *}"
+			continue
+		}
 		# shellcheck disable=SC2086 # words
 		set -- $(command -v "${shell%% *}") ${shell#"${shell%% *}"}
 		run env -i "$@" "$P11SHIM" run /usr/bin/env
@@ -199,6 +209,57 @@ list_tokens() {
 		env -i "${variables[@]}" "$@" "$P11SHIM" run /usr/bin/env -0 | sort -z | grep -zv '^LD_PRELOAD=' >actual
 		diff <(od -c expected) <(od -c actual)
 	done
+	[ -z "$missing" ] || skip "all but what is not installed here:$missing"
+}
+
+@test "contract J1: a shell that has commands of its own by the names of others, or odd options, gives the same environment" {
+	# as busybox may have applets that read the shell's own /proc/self/environ
+	functions=('BASH_FUNC_od%%=() { cat /dev/null; }' 'BASH_FUNC_awk%%=() { :; }' 'BASH_FUNC_ls%%=() { echo none; }'
+		'BASH_FUNC_sed%%=() { :; }' 'BASH_FUNC_env%%=() { echo own; }' 'BASH_FUNC_readlink%%=() { echo /nowhere; }')
+	for options in '' braceexpand:errexit:allexport:noglob:noclobber:pipefail; do
+		variables=("${functions[@]}" a.b=1 OPTIND=5 PWD=/ ${options:+"SHELLOPTS=$options"} BASHOPTS=nocasematch:failglob:nullglob)
+		env -i "${variables[@]}" /usr/bin/env -0 | sort -z >expected
+		env -i "${variables[@]}" "$(command -v bash)" "$P11SHIM" run --set fork=auto --trace trace /usr/bin/env -0 | sort -z |
+			grep -zv -e '^LD_PRELOAD=' -e '^P11SHIM_' >actual
+		diff <(od -c expected) <(od -c actual)
+	done
+}
+
+@test "contract J1: an environment that cannot be worked out is told of, and the program runs" {
+	unshare -m true || skip "only root can hide /proc, od or awk"
+	for hide in 'mount -t tmpfs none /proc' "mount --bind /dev/null $(readlink -f "$(command -v awk)")"; do
+		run_split unshare -m sh -c "$hide"' && exec timeout 60 "$@"' - "$P11SHIM" run printenv LD_PRELOAD
+		assert_success
+		assert_equal "$output" "$TREE/build/libp11shim.so"
+		[[ $stderr == *'environment may differ'*'od and awk'* ]]
+	done
+	run_split unshare -m sh -c "mount --bind /dev/null $(command -v od)"' && exec timeout 60 "$@"' - "$P11SHIM" run true
+	assert_failure 2
+	[[ $stderr == *'od(1) is missing'* ]]
+	run_split p11shim run true
+	assert_equal "$stderr" ''
+}
+
+@test "contract J1: a program with = in its name, or one called -, has the same environment as others" {
+	mkdir bin
+	for program in a=b - -x; do
+		cp "$(readlink -f "$(command -v env)")" "bin/$program"
+	done
+	printf 'echo "$0 $*"\n' >bin/c=d
+	chmod +x bin/*
+	for program in ./bin/a=b a=b ./bin/- - ./bin/-x -x; do
+		run env -i PATH="$HERE/bin:/usr/bin:/bin" PWD=/ a.b=1 'A= ' timeout 60 "$P11SHIM" run -- "$program" X=Y
+		assert_success
+		assert_equal "$(sort <<<"$output")" "$(printf '%s\n' 'A= ' "LD_PRELOAD=$TREE/build/libp11shim.so" \
+			"PATH=$HERE/bin:/usr/bin:/bin" PWD=/ X=Y a.b=1)"
+	done
+	run p11shim run bin/c=d 'e f' =
+	assert_output 'bin/c=d e f ='
+	run -127 p11shim run no=such
+	run -127 p11shim run =
+	run -127 p11shim run ''
+	run -2 p11shim run -x
+	assert_output --partial 'before a program of that name: --'
 }
 
 @test "contract J1: -- ends the options, and a program's own options are its own" {
@@ -302,6 +363,112 @@ list_tokens() {
 	[[ $stderr == *'C_Initialize CKR_OK'* ]]
 	run grep -c C_Initialize p11shim-*.trace
 	assert_success
+}
+
+@test "contract J1: --debug speaks of a trace only where there may be one" {
+	run_split p11shim run --debug true
+	[[ $stderr == *'trace, if a PKCS #11 module is used: '*' report '* ]]
+	[ "$(echo p11shim-*)" = 'p11shim-*' ] # nor is one made
+	gcc -static -o static "$ROOT/tests/wrapper/specimen.c"
+	run_split p11shim run --debug ./static
+	[[ $stderr == *'statically linked'* && $stderr != *trace* ]]
+	for setting in '--set disable=1' '--trace none'; do
+		# shellcheck disable=SC2086 # words
+		run_split p11shim run --debug $setting true
+		[[ $stderr != *trace* ]]
+	done
+	run_split -127 p11shim run --debug no-such-program
+	[[ $stderr != *trace* ]]
+	[ "$(id -u)" -eq 0 ] || skip "all but a set-uid program: only root has one of another user"
+	cp "$MADE/specimen" set-uid
+	chmod u+s set-uid
+	mkdir -m 1777 tmp
+	run_split as_nobody env -u MARK TMPDIR="$HERE/tmp" timeout 60 "$P11SHIM" run --debug ./set-uid
+	[[ $stderr == *set-uid* && $stderr != *trace* ]]
+}
+
+@test "contract J1: hints name the command as it was called, and what they tell can be typed" {
+	mkdir 'a place' bin
+	cp -r "$TREE" 'a place/tree'
+	ln -s "$P11SHIM" bin/p11shim
+	ln -s "$P11SHIM" bin/other
+	# hint COMMAND...: what stands in the brackets behind a mistake
+	hint() {
+		run_split "$@" frobnicate
+		assert_failure 2
+		hint=$(sed -n 's/.*(\(.*\) shows all).*/\1/p' <<<"$stderr")
+		run sh -c "$hint"
+		assert_success
+		assert_output --partial 'Usage: p11shim run'
+	}
+	hint "$P11SHIM"
+	assert_equal "$hint" "$P11SHIM help"
+	hint 'a place/tree/scripts/p11shim'
+	assert_equal "$hint" "'a place/tree/scripts/p11shim' help"
+	hint bin/other
+	assert_equal "$hint" 'bin/other help'
+	(
+		PATH=$HERE/bin:$PATH
+		hint p11shim
+		assert_equal "$hint" 'p11shim help'
+		hint "$TREE/scripts/p11shim"
+		assert_equal "$hint" 'p11shim help'
+	)
+	# one of another installation is not ours
+	printf '#!/bin/sh\n' >bin/p11shim-no
+	mkdir elsewhere
+	cp "$P11SHIM" elsewhere/p11shim
+	PATH=$HERE/elsewhere:$PATH hint "$P11SHIM"
+	assert_equal "$hint" "$P11SHIM help"
+	run_split "$P11SHIM" run --debug $(list_tokens)
+	line=$(sed -n 's/.*(to read it then: \(.*\))$/\1/p' <<<"$stderr")
+	run sh -c "$line"
+	assert_success
+	assert_output --partial p11tool
+	run_split "$P11SHIM" report
+	[[ $stderr == *"see $P11SHIM report --help"* ]]
+	run_split "$P11SHIM" run
+	[[ $stderr == *"($P11SHIM run --help)"* ]]
+}
+
+@test "contract J1: names in messages of run, and wrong arguments, come to a terminal as text" {
+	local evil=$'Größe日本\e]0;title\a\xc2\x9b31m\x9b\xff\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\x7f'
+	mkdir "d$evil"
+	printf '[*]\nfork = %s\nmood%s = 1\n' "$evil" "$evil" >"s$evil"
+	printf '[*]\nlog = /nonexistent%s/log\n' "$evil" >log.conf
+	cp -r "$TREE" "t$evil"
+	gcc -static -o "static$evil" "$ROOT/tests/wrapper/specimen.c"
+	# told STATUS ARGUMENTS...: with which the command ends
+	told() {
+		run_split "-$1" p11shim "${@:2}"
+		printf '%s\n' "$output" "$stderr" >shown
+		iconv -f UTF-8 -t UTF-8 shown >/dev/null
+		! LC_ALL=C grep -qaP '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]' shown || return 1
+		grep -qF 'Größe日本?]0;title??31m??????' shown
+	}
+	told 127 run "no-such$evil"
+	told 126 run "./d$evil"
+	told 2 run "--$evil" true
+	told 2 run --log "nowhere$evil/log" true
+	told 2 run --log-level "$evil" true
+	told 2 run --trace "d$evil" true
+	told 2 run --config "no$evil" true
+	told 2 run --set "$evil" true
+	told 2 run --set "$evil=1" true
+	told 2 run --set "fork=$evil" true
+	told 0 run --config "s$evil" true
+	told 0 run --config log.conf true
+	told 0 run "./static$evil"
+	told 2 "$evil"
+	told 2 help "$evil"
+	told 2 help run "$evil"
+	told 2 --version "$evil"
+	told 2 check "no-such$evil"
+	told 2 check "$evil"
+	P11SHIM_LOG="/nonexistent$evil/log" told 0 run true
+	TMPDIR=$HERE told 0 run --debug --trace "new$evil" true
+	P11SHIM="t$evil/scripts/p11shim" told 2 run
+	P11SHIM="t$evil/scripts/p11shim" told 2 "$evil"
 }
 
 @test "contract J1: --debug follows no symbolic link that somebody has laid for it" {
@@ -523,7 +690,7 @@ list_tokens() {
 	assert_failure 1
 	assert_line --regexp '^cannot  set-gid: .*drops it for ssh-pkcs11-helper.*SSH_PKCS11_HELPER=FILE'
 	printf '#!/bin/sh\nexec "%s" run --log "%s/log" %s\n' "$P11SHIM" "$HERE" \
-		"$(sed -n 's/.*exec p11shim run \(.*\)/\1/p' <<<"$output")" >helper
+		"$(sed -n 's/.*exec [^ ]*p11shim run \(.*\)/\1/p' <<<"$output")" >helper
 	printf '#!/bin/sh\necho "%s"\n' "$TOKEN_PIN" >askpass
 	chmod +x helper askpass
 	SSH_PKCS11_HELPER=$HERE/helper run env SSH_ASKPASS="$HERE/askpass" SSH_ASKPASS_REQUIRE=force timeout 60 \
@@ -694,7 +861,7 @@ list_tokens() {
 	cp "$MADE/specimen" sudo
 	run p11shim check ./sudo
 	assert_failure 1
-	assert_line --regexp '^cannot  environment: sudo .*; instead: .*sudo .* p11shim run PROGRAM'
+	assert_line --regexp '^cannot  environment: sudo .*; instead: .*sudo \.\.\. '"$P11SHIM run PROGRAM"
 	gcc -shared -o own.so -x c /dev/null
 	run env LD_PRELOAD="$HERE/own.so" timeout 60 "$P11SHIM" check "$MADE/specimen"
 	assert_success
@@ -960,6 +1127,72 @@ list_tokens() {
 	XDG_RUNTIME_DIR=runtime run "two words: \$LIB/scripts/p11shim" run printenv LD_PRELOAD
 	assert_output --regexp '^/tmp/p11shim-'
 	rm -r "$(dirname "$(dirname "$output")")"
+}
+
+@test "contract J2: a link for such a path lies in no directory that others might put something into" {
+	cp -r "$TREE" 'two words'
+	own=/tmp/p11shim-$(id -u)
+	had=$([ ! -e "$own" ] || echo yes)
+	# refused NAME=VALUE...: these lead nowhere
+	refused() {
+		run timeout 60 env "$@" 'two words/scripts/p11shim' run printenv LD_PRELOAD
+		assert_success
+		refute_output --partial "$HERE"
+		assert_output --regexp '^(/var)?/tmp/p11shim'
+		[ "$(readlink "$output")" = "$HERE/two words/build/libp11shim.so" ]
+		run timeout 60 env "$@" 'two words/scripts/p11shim' run "$MADE/specimen"
+		assert_output "$HERE/two words/build/libp11shim.so"
+	}
+	# ours, but open to others, itself or above it
+	mkdir -m 777 open
+	mkdir -m 770 group
+	mkdir -m 700 open/below
+	mkdir -m 1777 sticky
+	mkdir -m 700 sticky/below private
+	for directory in open group open/below; do
+		refused XDG_RUNTIME_DIR="$HERE/$directory"
+		refused TMPDIR="$HERE/$directory"
+	done
+	refused TMPDIR="$HERE/no-such" XDG_RUNTIME_DIR=relative
+	# a link where ours would be
+	mkdir -m 700 linked
+	ln -s "$HERE/private" linked/p11shim
+	ln -s "$HERE/private" "linked/p11shim-$(id -u)"
+	refused XDG_RUNTIME_DIR="$HERE/linked"
+	refused TMPDIR="$HERE/linked"
+	# but these may be used, by their real names
+	ln -s private link
+	for directory in sticky/below private link; do
+		run env XDG_RUNTIME_DIR="$HERE/$directory" timeout 60 'two words/scripts/p11shim' run printenv LD_PRELOAD
+		assert_output --regexp "^$(readlink -f "$HERE/$directory")/p11shim/[0-9]+/libp11shim.so\$"
+	done
+	run env TMPDIR="$HERE/sticky" timeout 60 'two words/scripts/p11shim' run printenv LD_PRELOAD
+	assert_output --regexp "^$HERE/sticky/p11shim-$(id -u)/[0-9]+/libp11shim.so\$"
+	if [ "$(id -u)" -eq 0 ]; then
+		# as with sudo -E or su: all of it another user's
+		mkdir -m 700 theirs
+		mkdir -m 700 theirs/below
+		mkdir -m 700 theirs/ours theirs/ours/deep
+		mkdir -m 1777 shared
+		mkdir -m 700 shared/p11shim shared/p11shim-0
+		chown 65534 theirs theirs/below shared/p11shim shared/p11shim-0
+		ln -s "$HERE/private" theirs/link
+		chown -h 65534 theirs/link
+		for directory in theirs theirs/below theirs/ours theirs/ours/deep shared; do
+			refused XDG_RUNTIME_DIR="$HERE/$directory"
+			refused TMPDIR="$HERE/$directory"
+		done
+		# where that leads is ours, and their link no part of it
+		run env XDG_RUNTIME_DIR="$HERE/theirs/link" timeout 60 'two words/scripts/p11shim' run printenv LD_PRELOAD
+		refute_output --partial theirs
+		# nor is a trace put there
+		mkdir -m 1777 here
+		run_split timeout 60 env -C here TMPDIR="$HERE/theirs" "$P11SHIM" run --debug printenv P11SHIM_TRACE
+		assert_success
+		refute_output --partial "$HERE"
+		rmdir "${output%/*}"
+	fi
+	[ -n "$had" ] || rm -r "$own"
 }
 
 @test "contract J2: in a hostile environment" {

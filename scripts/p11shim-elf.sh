@@ -148,4 +148,5 @@ machine_name() {
 native_machine() {
 	read_elf /bin/sh machine
 	native=$elf_machine
+	[ -n "$native" ] || misused 'od(1) is missing here, without which no program can be looked at'
 }

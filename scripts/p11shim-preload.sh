@@ -30,33 +30,82 @@ own_lib() {
 	[ ! -x "$1" ] || "$1" --list-diagnostics 2>/dev/null | sed -n 's/^dl_dst_lib="\(.*\)"$/\1/p'
 }
 
-# speakable LIBRARY: LD_PRELOAD has no way to say a blank, a colon or a dollar. Then a symbolic
-# link of a better name, in a directory of this user's alone.
-speakable() {
+# is_unspeakable PATH: LD_PRELOAD has no way to say a blank, a colon or a dollar.
+is_unspeakable() {
 	case $1 in
 	*[[:space:]:\$]*) ;;
-	*)
+	*) return 1 ;;
+	esac
+}
+
+# is_ours_alone DIRECTORY: can nobody but us, and root, put something else in its place or in that
+# of a directory above it? Sets real, its name without links of others, which alone is to be used.
+# Where what we are told is somebody else's (by sudo -E, say, or su), it is not.
+is_ours_alone() {
+	case $1 in
+	/*) ;;
+	*) return 1 ;; # the program may change its directory
+	esac
+	real=$(readlink -f -- "$1") && [ -d "$real" ] && ! is_unspeakable "$real" || return 1
+	user=$(id -u) walk=$real
+	set -- /
+	while [ -n "$walk" ]; do
+		set -- "$@" "$walk"
+		walk=${walk%/*}
+	done
+	# shellcheck disable=SC2012 # mode and owner; who owns / is root, whatever number that has here
+	ls -ldn -- "$@" 2>/dev/null | awk -v user="$user" '
+		NR == 1 { root = $3 }
+		$3 != user && $3 != root && $3 != 0 { wrong = 1 }
+		substr($1, 1, 1) != "d" { wrong = 1 }
+		substr($1, 6, 1) substr($1, 9, 1) ~ /w/ && substr($1, 10, 1) !~ /[tT]/ { wrong = 1 }
+		END { exit wrong || NR == 0 }'
+}
+
+# is_private DIRECTORY: ours, no link, and closed to others.
+is_private() {
+	# shellcheck disable=SC2012 # mode and owner
+	case $(ls -ldn -- "$1" 2>/dev/null | tr -s ' ' | cut -d ' ' -f 1,3) in
+	"drwx------"*" $(id -u)") ;;
+	*) return 1 ;;
+	esac
+}
+
+# new_directory: a new one that is ours alone.
+new_directory() {
+	for place in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
+		if is_ours_alone "$(absolute "$place")" && mktemp -d "$real/p11shim.XXXXXX" 2>/dev/null; then
+			return
+		fi
+	done
+	return 1
+}
+
+# own_directory: one that is ours alone and is found again the next time, if that can be had.
+own_directory() {
+	for place in "${XDG_RUNTIME_DIR:-.}" "${TMPDIR:-.}" /tmp /var/tmp; do
+		if ! is_ours_alone "$place" || [ ! -w "$real" ]; then
+			continue
+		fi
+		directory=$real/p11shim-$(id -u)
+		[ "$place" != "${XDG_RUNTIME_DIR-}" ] || directory=$real/p11shim
+		mkdir -m 700 "$directory" 2>/dev/null
+		if is_private "$directory"; then
+			printf '%s' "$directory"
+			return
+		fi
+	done
+	new_directory
+}
+
+# speakable LIBRARY: its name, or a symbolic link of a better one, in a directory of this user's
+# alone. Fails where there is no such directory.
+speakable() {
+	if ! is_unspeakable "$1"; then
 		printf '%s' "$1"
 		return
-		;;
-	esac
-	directory=${XDG_RUNTIME_DIR:-/nonexistent}
-	case $directory in
-	*[[:space:]:\$]*) directory=/nonexistent ;;
-	/*) ;;
-	*) directory=/nonexistent ;; # the program may change its own
-	esac
-	if [ -d "$directory" ] && [ -w "$directory" ]; then
-		directory=$directory/p11shim
-	else
-		directory=/tmp/p11shim-$(id -u)
 	fi
-	mkdir -m 700 "$directory" 2>/dev/null
-	# shellcheck disable=SC2012 # mode and owner
-	case $(ls -ldn -- "$directory" | tr -s ' ' | cut -d ' ' -f 1,3) in
-	"drwx------"*" $(id -u)") ;;
-	*) directory=$(mktemp -d /tmp/p11shim-XXXXXX) || exit 2 ;;
-	esac
+	directory=$(own_directory) || return 1
 	directory=$directory/$(printf '%s' "$1" | cksum | tr -d ' ')
 	mkdir -p "$directory"
 	if [ "$(readlink -- "$directory/libp11shim.so")" != "$1" ]; then

@@ -83,13 +83,13 @@ set_key() {
 		;;
 	?*=?*)
 		setting_keys | grep -qxF -e "$key" ||
-			misused "--set: no such setting: $key (p11shim help settings shows all)"
+			misused "--set: no such setting: $key ($us help settings shows all)"
 		variable=P11SHIM_$(printf '%s' "$key" | tr 'a-z-' 'A-Z_')
 		mistake=$(mistakes "$variable" "${1#*=}")
 		[ -z "$mistake" ] || misused "--set: ${mistake#"$variable": }"
 		assign "$variable" "${1#*=}"
 		;;
-	*) misused "--set wants KEY=VALUE, not $1 (p11shim help settings shows all keys)" ;;
+	*) misused "--set wants KEY=VALUE, not $1 ($us help settings shows all keys)" ;;
 	esac
 }
 
@@ -112,7 +112,7 @@ run_option() {
 }
 
 no_such_option() {
-	misused "run: no such option: $1 (p11shim run --help; before a program of that name: --)"
+	misused "run: no such option: $1 ($us run --help; before a program of that name: --)"
 }
 
 # The options of `run`. Sets operands: how many arguments are left.
@@ -128,7 +128,7 @@ run_options() {
 		--observe) set_key mode=observe ;;
 		--debug) debug=yes ;;
 		--log | --log-level | --trace | --trace-level | --config | --set)
-			[ $# -gt 1 ] || misused "run: $1 wants a value (p11shim run --help)"
+			[ $# -gt 1 ] || misused "run: $1 wants a value ($us run --help)"
 			run_option "$1" "$2"
 			shift
 			;;
@@ -157,12 +157,17 @@ set_debug() {
 	if [ -z "$trace" ]; then
 		file_=${PWD%/}/p11shim-$$.trace
 		if [ ! -w "${PWD%/}/" ] || foreseeable "$file_"; then
-			directory=$(mktemp -d "${TMPDIR:-/tmp}/p11shim.XXXXXX") || misused '--debug: no place for a trace'
+			directory=$(new_directory) || misused "--debug: no directory of yours alone for a trace (TMPDIR, /tmp): name a file by --trace"
 			file_=$directory/${file_##*/}
 		fi
 		set_trace "$file_"
 	fi
-	[ "$trace" = none ] || say "trace: $trace (to read it: p11shim report $(quoted "$trace"))"
+}
+
+# Where --debug has the trace, if there can be one.
+announce_trace() {
+	[ "$trace" = none ] || [ -z "$preload" ] || [ "$verdict" -ne 0 ] || [ -n "$disabled" ] ||
+		say "trace, if a PKCS #11 module is used: $trace (to read it then: $us report $(quoted "$trace"))"
 }
 
 # place NAME WHERE: the program may change directory before it gets there.
@@ -175,8 +180,10 @@ place() {
 }
 
 # The settings that the program will have: what is wrong with them is said here, by the library's
-# own reader, since there may be no log to say it in. What is said does not keep it from running.
+# own reader, since there may be no log to say it in. What is said does not keep it from running. Sets
+# disabled, not empty if the library will do nothing.
 foretell() {
+	disabled=''
 	find_info || return 0
 	log_file='' trace_file=''
 	rest=$(
@@ -187,6 +194,7 @@ foretell() {
 		line=${rest%%"$newline"*} rest=${rest#*"$newline"}
 		case $line in
 		'p11shim: '*) say "ignored: ${line#p11shim: }" ;;
+		"disable${tab}1$tab"*) disabled=yes ;;
 		"log$tab"/* | "trace$tab"/*)
 			split_setting "$line"
 			eval "${key}_file=\$value"

@@ -11,7 +11,11 @@
 # numbers: 9 is a tab. This is the library's rule too: foreign() in shim/text.c.
 plain() {
 	case $1 in
-	*[!\ -~]*) printf '%s' "$1" | plain_text "${2-}" ;;
+	*[!\ -~]*)
+		shown=$(printf '%s' "$1" | plain_text "${2-}")
+		[ -n "$shown" ] || shown=$(printf '%s' "$1" | tr -c '\040-\176' '?') # no od, or awk
+		printf '%s' "$shown"
+		;;
 	*) printf '%s' "$1" ;;
 	esac
 }
@@ -61,4 +65,27 @@ plain_text() {
 					printf "\\0%03o", byte[i + k]
 			}
 		}')"
+}
+
+# quoted TEXT: for a shell to read.
+quoted() {
+	rest=$1 quoted=''
+	while :; do
+		case $rest in
+		*\'*)
+			quoted=$quoted${rest%%\'*}"'\\''"
+			rest=${rest#*\'}
+			;;
+		*) break ;;
+		esac
+	done
+	printf "'%s'" "$quoted$rest"
+}
+
+# quoted_if_need_be WORD: likewise, for people.
+quoted_if_need_be() {
+	case $1 in
+	'' | *[!A-Za-z0-9_./+-]*) quoted "$1" ;;
+	*) printf '%s' "$1" ;;
+	esac
 }
