@@ -208,6 +208,68 @@ header() {
 	done
 }
 
+# ---- Links
+
+# beside DIRECTORY: a program there that needs a library of DIRECTORY/lib, by $ORIGIN.
+beside() {
+	mkdir -p "$1/lib"
+	gcc -shared -fPIC -o "$1/lib/libneeded.so" -x c - <<<'int needed(void) { return 0; }'
+	gcc -o "$1/program" -x c - -x none -L"$1/lib" -lneeded -Wl,-rpath,'$ORIGIN/lib' <<<'int needed(void); int main(void) { return needed(); }'
+}
+
+@test "contract J1: check: behind symbolic links the directory of the file itself is \$ORIGIN" {
+	beside place/bin
+	mkdir -p alternatives usr/bin 'with blank'
+	ln -s "$HERE/place/bin/program" absolute
+	ln -s place/bin/program relative
+	ln -s "$HERE/place/bin/program" alternatives/tool
+	ln -s ../../alternatives/tool usr/bin/tool
+	ln -s place/bin directory
+	ln -s ../usr/bin/tool 'with blank/the tool'
+	for program in ./place/bin/program ./absolute ./relative usr/bin/tool directory/program 'with blank/the tool'; do
+		"$program"
+		run p11shim check "$program"
+		assert_success
+		assert_line --regexp '^good    loads: '
+		run --separate-stderr p11shim run "$program"
+		assert_success
+		assert_equal "$stderr" ''
+	done
+	PATH=$HERE/usr/bin:$PATH run p11shim check tool
+	assert_success
+	# a script whose interpreter is behind one
+	script interpreted "$HERE/usr/bin/tool"
+	run p11shim check ./interpreted
+	assert_success
+	assert_line --regexp '^good    loads: '
+	# but what is missing there is missing
+	rm place/bin/lib/libneeded.so
+	run p11shim check usr/bin/tool
+	assert_failure 1
+	assert_line --regexp '^cannot  loads: .*libneeded.so'
+}
+
+@test "contract J1: check: java and keytool, which lie behind two links" {
+	command -v java >/dev/null || skip "no java here"
+	for program in java keytool "$(command -v java)"; do
+		run p11shim check "$program"
+		assert_success
+		assert_line --regexp '^good    loads: '
+	done
+	run p11shim run java -version
+	assert_success
+}
+
+@test "contract J1: check: a link that bears the name of what clears the environment, to a file that does several things" {
+	cp "$MADE/specimen" several
+	ln -s several su
+	run p11shim check ./su
+	assert_failure 1
+	assert_line --regexp '^cannot  environment: su '
+	run p11shim check ./several
+	assert_success
+}
+
 # ---- Privileges
 
 @test "contract J1: check: under no_new_privs the bits for set-uid and set-gid mean nothing" {
@@ -251,6 +313,207 @@ header() {
 	assert_success
 	assert_line "module  card.so: $HERE/card.so, through NSS: $HOME/.pki/nssdb/pkcs11.txt; left alone: exclude = yes ($HERE/settings.conf:2)"
 	assert_line "module  other.so: $HERE/other.so, through NSS: $HOME/.pki/nssdb/pkcs11.txt"
+}
+
+# ---- What starts it
+
+# unit NAME LINE...: a unit of the system's, by SYSTEMD_UNIT_PATH; what begins with [ as it is.
+unit() {
+	export SYSTEMD_UNIT_PATH=$HERE/first/system:$HERE/second/system
+	mkdir -p "$(dirname "$1")"
+	printf '%s\n' '[Unit]' 'ExecStart=/not/this' '[Service]' "${@:2}" >"$1"
+}
+
+@test "contract J1: check: units that start the program are named, with file and line, and what to write" {
+	library=$TREE/build/libp11shim.so
+	unit second/system/plain.service 'User=nobody' "ExecStart=$MADE/specimen 3"
+	unit second/system/prefix.service "ExecStartPre=-+$MADE/specimen" 'ExecStart=/bin/true'
+	unit second/system/quoted.service "ExecStart=@\"$MADE/specimen\" name \\" '# in between' '   more'
+	unit second/system/behind.service "ExecStart=/usr/bin/env A=b $MADE/specimen"
+	unit second/system/shell.service "ExecStart=/bin/sh -c 'exec $MADE/specimen \"\$A\"'"
+	unit second/system/other.service "ExecStart=/bin/true $MADE/specimen" "#ExecStart=$MADE/specimen" "ExecReload=$MADE/specimen"
+	ln -s "$MADE/specimen" link
+	unit second/system/linked.service "ExecStart=$HERE/link"
+	ln -s plain.service second/system/alias.service
+	ln -s /dev/null second/system/null.service
+	mkfifo second/system/pipe.service
+	mkdir second/system/multi-user.target.wants
+	ln -s ../plain.service second/system/multi-user.target.wants/plain.service
+	run p11shim check "$MADE/specimen"
+	assert_success
+	assert_line "start   plain.service: $HERE/second/system/plain.service:5 starts it without the library (ExecStart=); instead: write [Service] and, below that, Environment=LD_PRELOAD=$library into $HERE/second/system/plain.service.d/p11shim.conf (systemctl edit plain.service makes such a file); then systemctl daemon-reload, and restart it"
+	assert_line --regexp '^start   prefix.service: .*/prefix.service:4 starts it .*\(ExecStartPre=\)'
+	assert_line --regexp '^start   quoted.service: .*/quoted.service:4 '
+	assert_line --regexp '^start   behind.service: '
+	assert_line --regexp '^start   shell.service: '
+	assert_line --regexp '^start   linked.service: '
+	refute_line --partial other.service
+	assert_equal "$(grep -c '^start ' <<<"$output")" 6
+	assert_line --index -1 "p11shim run $MADE/specimen: works"
+	# another program's are none of ours
+	run p11shim check true
+	refute_line --partial plain.service
+	# nor does it help where nothing does
+	gcc -static -o static "$ROOT/tests/wrapper/specimen.c"
+	unit second/system/static.service "ExecStart=$HERE/static"
+	run p11shim check ./static
+	assert_failure 1
+	refute_line --regexp '^start '
+}
+
+@test "contract J1: check: of units the first directory counts, and what is dropped in" {
+	unit second/system/masked.service "ExecStart=$MADE/specimen"
+	unit first/system/masked.service 'ExecStart=/bin/true'
+	unit second/system/null.service "ExecStart=$MADE/specimen"
+	ln -s /dev/null first/system/null.service
+	unit second/system/reset.service "ExecStart=$MADE/specimen"
+	unit first/system/reset.service.d/a.conf 'ExecStart=' 'ExecStart=/bin/true'
+	unit second/system/changed.service 'ExecStart=/bin/true'
+	unit second/system/changed.service.d/b.conf 'ExecStart=' "ExecStart=$MADE/specimen"
+	unit second/system/back.service "ExecStart=$MADE/specimen"
+	unit second/system/back.service.d/a.conf 'ExecStart=' 'ExecStart=/bin/true'
+	: >first/system/back.service
+	rm first/system/back.service
+	mkdir -p first/system/back.service.d
+	: >first/system/back.service.d/a.conf # which hides the other
+	unit second/system/at@.service "ExecStart=$MADE/specimen %i"
+	unit second/system/done.service "ExecStart=$MADE/specimen"
+	unit first/system/done.service.d/p11shim.conf 'Environment=A=b "LD_PRELOAD=libp11shim.so"'
+	run p11shim check "$MADE/specimen"
+	assert_success
+	for none in masked null reset; do
+		refute_line --partial $none.service
+	done
+	assert_line --regexp "^start   changed.service: $HERE/second/system/changed.service.d/b.conf:5 "
+	assert_line --regexp "^start   back.service: "
+	assert_line --regexp "^start   at@.service: "
+	assert_line "start   done.service: $HERE/second/system/done.service:4 starts it with the library already ($HERE/first/system/done.service.d/p11shim.conf:4)"
+}
+
+@test "contract J1: check: what else a unit says is minded: LD_PRELOAD, what is hidden, another root" {
+	library=$TREE/build/libp11shim.so
+	unit second/system/fine.service "ExecStart=$MADE/specimen" NoNewPrivileges=yes MemoryDenyWriteExecute=yes ProtectHome=read-only \
+		PrivateTmp=no DynamicUser=yes ProtectSystem=strict
+	unit second/system/taken.service "ExecStart=$MADE/specimen" 'Environment=LD_PRELOAD=/other.so'
+	unit second/system/unset.service "ExecStart=$MADE/specimen" 'UnsetEnvironment=A LD_PRELOAD'
+	unit second/system/hidden.service "ExecStart=$MADE/specimen" 'InaccessiblePaths=-/opt '"${TREE%/*}"
+	unit second/system/root.service "ExecStart=$MADE/specimen" 'RootDirectory=/srv/root'
+	unit second/system/log.service "ExecStart=$MADE/specimen" 'Environment=P11SHIM_LOG=/tmp/log' PrivateTmp=yes
+	unit second/system/home.service "ExecStart=$MADE/specimen" 'Environment="P11SHIM_TRACE=/home/x/a trace"' ProtectHome=tmpfs
+	run p11shim check "$MADE/specimen"
+	assert_success
+	assert_line --regexp '^start   fine.service: .*fine.service:4 starts it without the library \(ExecStart=\); instead: '
+	assert_line --regexp "^start   taken.service: .*; instead: change LD_PRELOAD in $HERE/second/system/taken.service:5 into LD_PRELOAD=$library:/other.so; then"
+	assert_line --regexp '^start   unset.service: .*UnsetEnvironment= \(.*unset.service:5\) takes LD_PRELOAD away'
+	assert_line --regexp '^start   hidden.service: .*InaccessiblePaths=.* hides the library'
+	assert_line --regexp '^start   root.service: .*RootDirectory=/srv/root .*another file system'
+	assert_line --regexp '^start   log.service: .*P11SHIM_LOG=/tmp/log is hidden'
+	assert_line --regexp '^start   home.service: .*P11SHIM_TRACE=/home/x/a trace is hidden'
+	case $TREE in
+	/tmp/* | /var/tmp/*) assert_line --regexp '^start   log.service: .*PrivateTmp=yes \(.*log.service:6\) hides the library' ;;
+	esac
+}
+
+@test "contract J1: check: .desktop files that start the program" {
+	mkdir -p share/applications/sub home/.local/share/applications home/.config/autostart
+	export XDG_DATA_DIRS=$HERE/share:/nonexistent
+	entry() {
+		printf '%s\n' '[Desktop Entry]' 'Type=Application' "${@:2}" >"$1"
+	}
+	entry share/applications/one.desktop "Exec=$MADE/specimen %U" '[Desktop Action new]' "Exec=$MADE/specimen --new" '[Other]' "Exec=$MADE/specimen"
+	entry share/applications/sub/quoted.desktop "Exec=\"$MADE/specimen\" \"a b\""
+	entry share/applications/env.desktop "Exec=env A=b $MADE/specimen"
+	entry share/applications/bus.desktop "Exec=$MADE/specimen" DBusActivatable=true
+	entry share/applications/try.desktop "TryExec=$MADE/specimen" 'Exec=/usr/bin/wrapped'
+	entry share/applications/over.desktop "Exec=$MADE/specimen"
+	entry home/.local/share/applications/over.desktop 'Exec=/bin/true'
+	entry share/applications/done.desktop "Exec=p11shim run --log stderr -- $MADE/specimen"
+	entry share/applications/gone.desktop "Exec=$MADE/specimen" Hidden=true
+	entry home/.local/share/applications/own.desktop "Exec=specimen"
+	entry home/.config/autostart/auto.desktop "Exec=$MADE/specimen"
+	export XDG_CONFIG_HOME=$HERE/home/.config PATH=$MADE:$PATH
+	run p11shim check specimen
+	assert_success
+	assert_line "start   one.desktop: $HERE/share/applications/one.desktop:3 starts it without the library (Exec=); instead: change line 3 into Exec=$TREE/scripts/p11shim run -- $MADE/specimen %U (likewise line 5)"
+	assert_line --regexp '^start   quoted.desktop: .*run -- ".*/specimen" "a b"$'
+	assert_line --regexp '^start   env.desktop: .*run -- env A=b .*/specimen$'
+	assert_line --regexp '^start   bus.desktop: .*may not be used.*dbus-1/services/bus.service'
+	assert_line --regexp '^start   try.desktop: .*:4 .*run -- /usr/bin/wrapped$'
+	assert_line "start   done.desktop: $HERE/share/applications/done.desktop:3 starts it with the library already"
+	assert_line --regexp '^start   own.desktop: .*run -- specimen$'
+	assert_line --regexp '^start   auto.desktop: '
+	refute_line --partial over.desktop
+	refute_line --partial gone.desktop
+	assert_equal "$(grep -c '^start ' <<<"$output")" 8
+	# what is told works
+	line=$(sed -n 's/^start   env.desktop: .* into Exec=//p' <<<"$output")
+	run sh -c "$line"
+	assert_output "$TREE/build/libp11shim.so"
+	# p11shim is enough, if PATH leads to it
+	ln -s "$P11SHIM" p11shim
+	PATH=$HERE:$PATH run p11shim check specimen
+	assert_line --partial 'into Exec=p11shim run -- specimen'
+}
+
+@test "contract J1: check: a unit or a .desktop file instead of a program, by its name or path" {
+	unit second/system/signer.service "ExecStartPre=/bin/true" "ExecStart=$MADE/specimen"
+	unit second/system/at@.service "ExecStart=$MADE/specimen"
+	unit second/system/nothing.service
+	unit second/system/percent.service 'ExecStart=/opt/%i/bin'
+	mkdir -p share/applications
+	printf '[Desktop Entry]\nExec=specimen %%u\n' >share/applications/menu.desktop
+	export XDG_DATA_DIRS=$HERE/share PATH=$MADE:$PATH
+	for name in signer.service at@one.service "$HERE/second/system/signer.service" ./second/system/signer.service; do
+		run p11shim check "$name"
+		assert_success
+		assert_line "program $name -> $MADE/specimen"
+		assert_line --regexp '^good    loads: '
+		assert_line --regexp '^start   (signer|at@).service: '
+		assert_line --index -1 "p11shim run $MADE/specimen: works"
+		assert_equal "$(grep -c '^start ' <<<"$output")" 1
+	done
+	for name in menu.desktop ./share/applications/menu.desktop; do
+		run p11shim check "$name"
+		assert_success
+		assert_line "program $name -> $MADE/specimen"
+	done
+	for name in nothing.service percent.service no-such.service no-such.desktop; do
+		run --separate-stderr p11shim check $name
+		assert_failure 2
+		assert_equal "$output" ''
+		[[ $stderr == *$name* ]]
+	done
+	# a program of such a name is one
+	cp "$MADE/specimen" prog.service
+	PATH=$HERE:$PATH run p11shim check prog.service
+	assert_success
+	assert_line "program $HERE/prog.service"
+	run p11shim check ./prog.service
+	assert_line 'p11shim run ./prog.service: works'
+	# other shells read them alike
+	expected=$(p11shim check specimen)
+	for shell in bash 'busybox sh' mksh 'zsh --emulate sh'; do
+		command -v "${shell%% *}" >/dev/null || continue
+		# shellcheck disable=SC2086 # words
+		run timeout 60 $shell "$P11SHIM" check specimen
+		assert_output "$expected"
+	done
+}
+
+@test "contract J1: check: many units take no time, and files too large or too many are left out" {
+	unit second/system/last.service "ExecStart=$MADE/specimen"
+	for number in {1..600}; do
+		echo $'[Service]\nExecStart=/bin/true' >"second/system/u$number.service"
+	done
+	{
+		echo '[Service]'
+		head -c 400000 /dev/zero | tr '\0' '#'
+		printf '\nExecStart=%s\n' "$MADE/specimen"
+	} >second/system/huge.service
+	run timeout 30 "$P11SHIM" check "$MADE/specimen"
+	assert_success
+	assert_line --regexp '^start   last.service: '
+	refute_line --partial huge.service
 }
 
 # ---- Word sizes
@@ -308,6 +571,68 @@ header() {
 	script umlaut /bin/schön
 	run p11shim check ./umlaut
 	assert_line --partial /bin/schön
+}
+
+# is_plain: nothing in $output and $stderr that a terminal obeys, and all of it UTF-8.
+is_plain() {
+	printf '%s\n' "$output" "${stderr-}" >shown
+	iconv -f UTF-8 -t UTF-8 shown >/dev/null
+	! grep -qaP '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]' shown || return 1
+}
+
+@test "contract J1: check: names in files and variables, and what the dynamic linker says, come to a terminal as text" {
+	local evil=$'Größe日本\e]0;title\a\xc2\x9b31m\x9b\xff\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\x7f'
+	local shown='Größe日本?]0;title??31m??????'
+	cp "$MADE/specimen" "p$evil"
+	run --separate-stderr p11shim check "./p$evil"
+	assert_success
+	is_plain
+	assert_line --index -1 "p11shim run ./p$shown: works"
+	# a library that is not there, by its name, which the dynamic linker says
+	gcc -shared -fPIC -Wl,-soname,"lib$evil.so" -o libgone.so -x c - <<<'int gone(void) { return 0; }'
+	gcc -o needing -x c - -x none -L. -lgone <<<'int gone(void); int main(void) { return gone(); }'
+	run --separate-stderr p11shim check ./needing
+	assert_failure 1
+	is_plain
+	assert_line --regexp '^cannot  loads: .*Größe日本\?'
+	# variables
+	gcc -shared -fPIC -o "own$evil.so" -x c /dev/null
+	gcc -shared -fPIC -o "audit$evil.so" -x c - <<<'unsigned la_version(unsigned version) { return version; }'
+	LD_PRELOAD="$HERE/own$evil.so" LD_AUDIT="$HERE/audit$evil.so" run --separate-stderr p11shim check "$MADE/specimen"
+	assert_success
+	is_plain
+	assert_line --regexp '^beware  preload: .*Größe日本\?'
+	assert_line --regexp '^beware  audit: .*Größe日本\?'
+	# .module files, NSS's and OpenSSL's, and settings
+	mkdir -p "home/.config/pkcs11/modules" home/.pki/nssdb
+	echo "module: /opt/p11$evil.so" >"home/.config/pkcs11/modules/a$evil.module"
+	echo "library=/opt/nss$evil.so" >home/.pki/nssdb/pkcs11.txt
+	printf '[a]\nMODULE_PATH = /opt/ssl%s.so\n' "$evil" >"openssl$evil.cnf"
+	printf '[*]\nexclude = yes\n' >"settings$evil.conf"
+	gcc -o user "$ROOT/tests/wrapper/specimen.c" -Wl,--no-as-needed "$(find_module libnss3.so)" -lp11-kit -lcrypto ||
+		gcc -o user "$ROOT/tests/wrapper/specimen.c" -Wl,--no-as-needed "$(find_module libnss3.so)"
+	XDG_CONFIG_HOME=$HERE/home/.config OPENSSL_CONF="$HERE/openssl$evil.cnf" P11SHIM_CONFIG="$HERE/settings$evil.conf" \
+		run --separate-stderr p11shim check ./user
+	assert_success
+	is_plain
+	assert_line --regexp '^module  nssGröße日本\?.*left alone'
+	# units and menus
+	mkdir -p home/.config/systemd/user home/.local/share/applications
+	printf '[Service]\nExecStart=%s %s\nEnvironment="LD_PRELOAD=/%s"\n' "$MADE/specimen" "$evil" "$evil" \
+		>"home/.config/systemd/user/u$evil.service"
+	printf '[Desktop Entry]\nExec=%s %s\n' "$MADE/specimen" "$evil" >"home/.local/share/applications/d$evil.desktop"
+	XDG_CONFIG_HOME=$HERE/home/.config run --separate-stderr p11shim check "$MADE/specimen"
+	assert_success
+	is_plain
+	assert_line --regexp '^start   uGröße日本\?.*\.service: '
+	assert_line --regexp '^start   dGröße日本\?.*\.desktop: '
+	run --separate-stderr p11shim check "home/.local/share/applications/d$evil.desktop"
+	is_plain
+	run --separate-stderr p11shim check "$evil"
+	assert_failure 2
+	is_plain
+	run --separate-stderr p11shim check "$evil.service"
+	is_plain
 }
 
 @test "contract J1: check: a name of a dynamic linker that the kernel would not read is not read" {

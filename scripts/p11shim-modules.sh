@@ -132,14 +132,13 @@ modules_met() {
 	esac
 }
 
-# met HOW: lines PATH<tab>FILE.
+# met HOW: lines PATH<tab>FILE become PATH<tab>HOW: FILE.
 met() {
 	while IFS=$tab read -r path file_; do
-		[ -f "$path" ] || path="$path (not there)"
 		if [ -f "$file_" ] && ! meant_for "${file##*/}" "$file_"; then
 			continue
 		fi
-		printf '%-7s %s: %s, %s\n' module "${path##*/}" "$path" "$1: $file_"
+		printf '%s\t%s\n' "$path" "$1: $file_"
 	done
 }
 

@@ -181,13 +181,15 @@ started_by_env() {
 		[ -z "$value" ] || [ $# -eq 0 ] || shift
 	done
 	[ -z "$lost" ] || [ -z "$found" ] || finding cannot environment "the #! line of $file has $word started without LD_PRELOAD" \
-		"start that yourself: p11shim run $word $file"
+		"start that yourself: $us run $word $file"
 }
 
 # ---- What is in the way
 
 # finding LEVEL NAME WHY [INSTEAD]: on a line. `run` tells a person only what cannot work.
-# LEVEL is cannot, beware, good, or unsure: a beware that leaves it open whether it works.
+# LEVEL is cannot, beware, good, or unsure: a beware that leaves it open whether it works; or what
+# is no judgement: program, whose NAME is empty, module, start. All that `check` says but for its
+# last line comes from here.
 finding() {
 	case $1 in
 	cannot) verdict=1 ;;
@@ -197,11 +199,9 @@ finding() {
 		set -- beware "$@"
 		;;
 	esac
-	[ "$1" = cannot ] || [ -z "${quickly-}" ] || return 0
-	set -- "$1" "$2" "$(plain "$3")" "$(plain "${4-}")"
 	if [ -z "${quickly-}" ]; then
-		printf '%-7s %s: %s%s\n' "$1" "$2" "$3" "${4:+; instead: $4}"
-	else
+		printf '%-7s %s%s\n' "$1" "$(plain "${2:+$2: }$3")" "$(plain "${4:+; instead: $4}")"
+	elif [ "$1" = cannot ]; then
 		say "$3; instead: ${4-}"
 	fi
 }
@@ -210,14 +210,27 @@ finding() {
 look_for_wrapper() {
 	real=$(readlink -f -- "$1") || real=$1
 	case $1:${real##*/} in
-	/snap/* | /var/lib/snapd/snap/* | *:snap) snap "$1 is in a snap" ;;
-	*:flatpak) flatpak "$1 starts a flatpak" ;;
-	*:sudo | *:su | *:doas | *:pkexec | *:runuser | *:systemd-run | *:docker | *:podman)
-		finding cannot environment \
-			"${real##*/} starts programs with an environment of its own, without LD_PRELOAD" \
-			"put p11shim behind it: ${real##*/} ... p11shim run PROGRAM"
+	/snap/* | /var/lib/snapd/snap/* | *:snap)
+		snap "$1 is in a snap"
+		return
+		;;
+	*:flatpak)
+		flatpak "$1 starts a flatpak"
+		return
 		;;
 	esac
+	# by its file's name, or, where that does several things (busybox, sudo-rs), by that of the link
+	for wrapper in "${real##*/}" "${1##*/}"; do
+		case $wrapper in
+		sudo | su | doas | pkexec | runuser | systemd-run | docker | podman) break ;;
+		esac
+		wrapper=''
+	done
+	if [ -n "$wrapper" ]; then
+		finding cannot environment \
+			"$wrapper starts programs with an environment of its own, without LD_PRELOAD" \
+			"put p11shim behind it: $wrapper ... $us run PROGRAM"
+	fi
 }
 
 # look_into_script FILE: a shell script, whose #! says $line, may only be there to start something.
@@ -271,11 +284,12 @@ look_for_privileges() {
 			'install it (libcap2-bin) and check again'
 		return
 	fi
-	capabilities=$("$getcap" -- "$file" 2>/dev/null)
+	real=$(readlink -f -- "$file") || real=$file
+	capabilities=$("$getcap" -- "$real" 2>/dev/null)
 	case $capabilities in
 	'') ;;
 	*)
-		capabilities=${capabilities#"$file"}
+		capabilities=${capabilities#"$real"}
 		if [ "$user" -eq 0 ]; then
 			finding beware capabilities "$file has file capabilities (${capabilities# }): it works for root only"
 		else
@@ -296,7 +310,7 @@ set_id() {
 		finding beware "$1" "$file is $1, which forbids preloading to others; you are $2 already"
 	elif [ "${file##*/}" = ssh-agent ]; then
 		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD and drops it for ssh-pkcs11-helper, which has the module" \
-			"start it with SSH_PKCS11_HELPER=FILE, a script: #!/bin/sh, then: exec p11shim run /usr/lib/openssh/ssh-pkcs11-helper"
+			"start it with SSH_PKCS11_HELPER=FILE, a script: #!/bin/sh, then: exec $us_anywhere run /usr/lib/openssh/ssh-pkcs11-helper"
 	else
 		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD" "$without_privilege"
 	fi
@@ -304,7 +318,7 @@ set_id() {
 
 # What the file itself says. Sets preload, the value for LD_PRELOAD; empty: as it was.
 look_at_file() {
-	preload='' sanitizer='' linker='' why_not=''
+	preload='' ours='' sanitizer='' linker='' why_not=''
 	if [ ! -r "$file" ]; then
 		finding unsure unreadable "not allowed to read $file: not looked at"
 		fitting=$library
@@ -315,9 +329,18 @@ look_at_file() {
 		look_at_elf || return
 		look_for_privileges
 	fi
-	ours=$(everywhere "$fitting")
+	ours=$(everywhere "$fitting") || {
+		no_name "$fitting"
+		return
+	}
 	[ -n "${quickly-}" ] || look_at_other_size
 	preload=$(merged "$ours" "$sanitizer")
+}
+
+# no_name LIBRARY: LD_PRELOAD cannot name it (see speakable).
+no_name() {
+	finding cannot name "LD_PRELOAD cannot name $1, for a blank, a colon or a dollar in it, and there is no directory of yours alone for a link (XDG_RUNTIME_DIR, TMPDIR, /tmp)" \
+		'install the library in a directory without these'
 }
 
 # Does LD_PRELOAD, which will have $ours, serve programs of the other word size, which this one
@@ -335,7 +358,11 @@ look_at_other_size() {
 
 # No ELF, no #!: execvp(3) gives that to a shell, if it is text.
 look_at_text() {
-	preload=$(merged "$(speakable "$library")" '')
+	ours=$(speakable "$library") || {
+		no_name "$library"
+		return
+	}
+	preload=$(merged "$ours" '')
 	if [ "$(dd bs=512 count=1 "if=$file" 2>/dev/null | tr -d '\000' | wc -c)" -lt \
 		"$(dd bs=512 count=1 "if=$file" 2>/dev/null | wc -c)" ]; then
 		finding unsure unknown "$file is no script, and no ELF program that can be read: what executes it is not known"
@@ -394,11 +421,13 @@ find_linker() {
 }
 
 # ask_linker LD_PRELOAD LD_DEBUG: which libraries the dynamic linker would load for the program,
-# whatever the caller says to it in variables.
+# whatever the caller says to it in variables. It is asked for the file itself, whatever links lead
+# there: of that the kernel tells it when the program starts, and $ORIGIN is the directory it is in.
 ask_linker() (
+	executed=$(readlink -f -- "$file") || executed=$file
 	unset LD_AUDIT LD_DEBUG_OUTPUT LD_PROFILE LD_PROFILE_OUTPUT LD_SHOW_AUXV LD_VERBOSE LD_TRACE_PRELINKING LD_BIND_NOT
 	LD_PRELOAD=$1 LD_DEBUG=$2 LD_TRACE_LOADED_OBJECTS=1 LD_WARN=yes LD_BIND_NOW=yes \
-		"$linker" "$file" 2>&1 </dev/null
+		"$linker" "$executed" 2>&1 </dev/null
 )
 
 other_machine() {
@@ -438,7 +467,7 @@ look_at_sanitizer() {
 		sanitizer=$(ask_linker '' '' | sed -n "s/^[[:blank:]]*$name => \\(.*\\) (0x[0-9a-f]*)\$/\\1/p")
 	sanitizer=${sanitizer:-$name}
 	finding beware sanitizer "$file is linked to $name, which wants to be the first library" \
-		"p11shim run sees to that; by hand: LD_PRELOAD='$sanitizer $fitting'"
+		"$us run sees to that; by hand: LD_PRELOAD='$sanitizer $fitting'"
 }
 
 # ---- All of it
@@ -455,7 +484,7 @@ diagnose_quickly() {
 look_at_surroundings() {
 	others=$(merged '' '' | sed 's/^://')
 	[ -z "$others" ] ||
-		finding beware preload "LD_PRELOAD is taken: $others; p11shim run keeps it, behind ours" ''
+		finding beware preload "LD_PRELOAD is taken: $others; $us run keeps it, behind ours" ''
 	if [ -n "${LD_AUDIT-}" ]; then
 		finding beware audit "LD_AUDIT is set: $LD_AUDIT; what it loads may look up functions in its own way"
 	fi
@@ -476,12 +505,12 @@ setting() {
 	"$info" --config "$@" 2>/dev/null | sed -n "s/^$key$tab$value$tab\\(.*\\)/$key = $value (\\1)/p"
 }
 
-# Prints lines of modules_met; is the module left alone?
+# Shows lines of modules_met, PATH<tab>WHERE; is the module left alone?
 show_met() {
-	while IFS= read -r met; do
-		path=${met#*: }
-		excluded=$(setting exclude yes "${path%%, through *}")
-		printf '%s\n' "$(plain "$met${excluded:+; left alone: $excluded}")"
+	while IFS=$tab read -r path where; do
+		excluded=$(setting exclude yes "$path")
+		[ -f "$path" ] || path="$path (not there)"
+		finding module "${path##*/}" "$path, $where${excluded:+; left alone: $excluded}"
 	done
 }
 
@@ -520,26 +549,40 @@ linked_to_module() {
 			"have it load the module with dlopen, or link it to libp11-kit"
 }
 
-# Whether the library can be preloaded into a program, its interpreter if it is a script.
+# The last line: what it comes to.
+conclude() {
+	case $verdict$unsure in
+	0) conclusion=works ;;
+	0*) conclusion='may work' ;;
+	*) conclusion='cannot work' ;;
+	esac
+	printf '%s\n' "$(plain "p11shim run $1: $conclusion")"
+}
+
+# Whether the library can be preloaded into a program, its interpreter if it is a script, or what a
+# unit or a .desktop file starts.
 command_check() {
-	[ $# -gt 0 ] || misused 'check: which program? (p11shim check --help)'
+	[ $# -gt 0 ] || misused "check: which program? ($us check --help)"
 	[ "$1" != -- ] || shift
-	[ $# -eq 1 ] || misused 'check: one program, without arguments (p11shim check --help)'
-	quickly='' verdict=0 unsure='' objects='' preload='' linker='' why_not=''
+	[ $# -eq 1 ] || misused "check: one program, without arguments ($us check --help)"
+	quickly='' verdict=0 unsure='' objects='' preload='' linker='' why_not='' starter='' named='' sanitizer='' ours=''
 	find_library
+	if named_starter "$1"; then
+		from_starter "$1"
+		set -- "$started"
+	fi
 	find_program "$1" || exit 2
 	follow_scripts
 	[ -z "$file" ] || look_at_file
-	[ "$chain" = "$1" ] || printf '%-7s %s\n' program "$(plain "$chain")"
+	# shellcheck disable=SC2034 # for p11shim-starters.sh
+	to_preload=${sanitizer:+$sanitizer:}$ours
+	[ "$starter$chain" = "$1" ] || finding program '' "${starter:+$starter -> }$chain"
 	look_at_surroundings
 	if [ -n "$preload" ] && [ -n "$linker$why_not" ]; then
 		probe
 	fi
 	[ -z "$objects" ] || modules_met | show_met
-	case $verdict$unsure in
-	0) echo "p11shim run $1: works" ;;
-	0*) echo "p11shim run $1: may work" ;;
-	*) echo "p11shim run $1: cannot work" ;;
-	esac
+	[ "$verdict" -ne 0 ] || show_starters "$(starter_records "${named:-$(starter_files)}")"
+	conclude "$1"
 	exit "$verdict"
 }
