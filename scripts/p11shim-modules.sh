@@ -167,7 +167,7 @@ list_options() {
 			seconds=$2
 			shift
 			;;
-		*) misused "list: no such option: $1 (p11shim list --help)" ;;
+		*) misused "list: no such option: $1 ($us list --help)" ;;
 		esac
 		shift
 	done
@@ -284,9 +284,9 @@ listed_as() {
 command_config() {
 	case ${1-} in
 	--) shift ;;
-	-?*) misused "config: no such option: $1 (p11shim config --help; before a module of that name: --)" ;;
+	-?*) misused "config: no such option: $1 ($us config --help; before a module of that name: --)" ;;
 	esac
-	[ $# -le 1 ] || misused 'config: one module (p11shim config --help)'
+	[ $# -le 1 ] || misused "config: one module ($us config --help)"
 	find_library
 	find_info || misused "no p11shim-info beside $library: run make, or install it anew"
 	if [ $# -eq 1 ]; then
