@@ -43,7 +43,7 @@ setup() {
 	stand_in dpkg <<-'END'
 		case $1 in
 		--audit) cat "$T/audit" 2>/dev/null ;;
-		--configure) echo "dpkg $*" >>"$T/calls"; rm -f "$T/audit"; "$T/bin/enable" ;;
+		--configure) echo "dpkg $*" >>"$T/calls"; [ -e "$T/mess" ] || rm -f "$T/audit"; "$T/bin/enable" ;;
 		esac
 	END
 	stand_in apt-cache <<-'END'
@@ -151,14 +151,14 @@ links() {
 @test "setup: nothing is missing: not a word, and nobody is asked" {
 	echo pkgconf >>installed
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[ -z "$output" ]
 	[ ! -s calls ]
 }
 
 @test "setup: what it means is said before; without a terminal it says so and goes on" {
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[[ $output = *"42 packages are installed and 1 upgraded: 13.2 MB to download, 338 MB on disk"*"without asking"* ]]
 	installed_something
 	grep -- '--no-remove' <(grep ' install ' calls)
@@ -187,7 +187,7 @@ links() {
 	[ "$status" -eq 1 ]
 	[[ $output = *"[y/N]"* ]]
 	run on_a_terminal y "$ROOT/scripts/setup" fuzz
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	installed_something
 }
 
@@ -196,7 +196,7 @@ links() {
 		: >calls
 		sed -i '/^pkgconf$/d' installed
 		run on_a_terminal n env "$variable" "$ROOT/scripts/setup" fuzz
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 		[[ $output = *"42 packages"* && $output != *"[y/N]"* ]]
 		installed_something
 	done
@@ -209,14 +209,14 @@ links() {
 	printf 'all:\n\t@scripts/setup fuzz\n' >makefile
 	ln -s "$ROOT/scripts" scripts
 	run on_a_terminal n make YES=1
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 }
 
 @test "setup --list: the packages, one a line, and whether they are there" {
 	sed -i '/^libclang-rt/d; /^clang$/d' installed
 	echo clang >>available
 	run set_up --list fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	assert_equal "$output" "$(printf '%s\t%s\n' gcc installed make installed libc6-dev installed libinih-dev installed \
 		uthash-dev installed pkgconf missing clang missing libclang-rt-14-dev unavailable)"
 	[ ! -s calls ]
@@ -231,7 +231,7 @@ links() {
 @test "setup: what the new packages enable is taken back, and nothing else" {
 	links >before
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	installed_something
 	# an old package's unit that has another name now is the machine's own
 	assert_equal "$(links)" "$({ cat before; echo ./systemd/system/old.wants/renamed.service; } | sort)"
@@ -253,7 +253,7 @@ links() {
 	ln -s "$top/units/getty@.service" "$top/etc/systemd/system/multi-user.target.wants/getty@tty1.service"
 	sed -i "/^touch .*installing/i mv \"\$T/getty@.service\" \"$top/units\"" bin/apt-get
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[ -e "$top/etc/systemd/system/multi-user.target.wants/nginx.service" ]
 	[ ! -L "$top/etc/systemd/system/multi-user.target.wants/getty@tty1.service" ]
 }
@@ -261,7 +261,7 @@ links() {
 @test "setup: a policy of the machine's own is left as it is; one that an earlier run left is not" {
 	printf '#!/bin/sh\nexit 104\n' >"$policy"
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[ "$(cat "$policy")" = "$(printf '#!/bin/sh\nexit 104')" ]
 	rm "$policy"
 	ln -s nowhere "$policy"
@@ -327,11 +327,19 @@ installing() {
 	[ -L "$top/etc/systemd/system/multi-user.target.wants/nginx.service" ]
 	# its policy forbids nothing any more
 	run sh "$policy" nginx start
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	echo half-configured >audit
-	# nothing is missing now
+	# nothing is missing now; and dpkg cannot be mended at once
+	touch mess
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
+	[[ $output = *"packages are left half installed"* ]]
+	[ -e "$state/links" ]
+	[ ! -e "$policy" ]
+	rm mess
+	"$T/bin/enable"
+	run set_up fuzz </dev/null
+	[ "$status" -eq 0 ]
 	[[ $output = *"broken off"*"left disabled: getty@tty1.service nginx.service sysv"* ]]
 	grep -q 'dpkg --configure -a' calls
 	assert_equal "$(links)" "$(cat before)"
@@ -357,7 +365,7 @@ installing() {
 	export FAKE_ID=1000
 	links >before
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	installed_something
 	[ "$(links | grep -c -e nginx -e sysv)" -eq "$(grep -c sysv before)" ]
 	assert_equal "$(grep ^sudo calls | uniq)" "$(printf 'sudo -n true\nsudo sh -c')"
@@ -372,7 +380,7 @@ installing() {
 	done
 	cp bin/{id,dpkg-query,apt-cache,apt-get} few/
 	run env PATH="$T/few" timeout 60 "$ROOT/scripts/setup" fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	assert_equal "$output" "setup: neither root nor sudo; please install: pkgconf"
 	run ! installed_something
 	rm few/clang
@@ -383,7 +391,7 @@ installing() {
 	ln -s "$(type -P true)" few/clang
 	: >available
 	run env PATH="$T/few" timeout 60 "$ROOT/scripts/setup" fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[[ $output = *"please install: pkgconf"* ]]
 	run ! grep '^apt-get .* update' calls
 }
@@ -391,7 +399,7 @@ installing() {
 @test "setup: sudo that wants a password, where there is no terminal: said at once" {
 	export FAKE_ID=1000 SUDO_STATUS=1
 	run setsid --wait timeout -k 5 60 "$ROOT/scripts/setup" fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	assert_equal "$output" "setup: sudo wants a password, and there is no terminal to ask for it; please install: pkgconf"
 	run ! installed_something
 	assert_equal "$(grep ^sudo calls)" "sudo -n true"
@@ -399,7 +407,7 @@ installing() {
 
 @test "setup: in another language apt is understood as well" {
 	LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 LANGUAGE=de run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[[ $output = *"42 packages"* ]]
 	run ! grep '^apt-get .* update' calls
 }
@@ -408,13 +416,13 @@ installing() {
 	: >available
 	echo pkgconf >after-update
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	installed_something
 	sed -i '/^pkgconf$/d' installed
 	: >available
 	: >after-update
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[[ $output = *"apt knows no package for: pkgconf|pkg-config"* ]]
 }
 
@@ -424,7 +432,7 @@ installing() {
 	echo libclang-rt-14-dev >>available
 	sed -i '/^libclang-rt/d' installed
 	run set_up fuzz </dev/null
-		[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[[ $output = *"only what is essential"* ]]
 	installed_something
 	run ! grep clang <(grep -v -e --print-uris calls)
