@@ -93,6 +93,8 @@ setup() {
 		[ "$2" = disable ] && cd "$P11SHIM_TEST_ROOT/etc" && for link in rc?.d/S01"$1"; do
 			[ ! -L "$link" ] || mv "$link" "${link%S01*}K01$1"
 		done
+		# it knows systemd, too
+		rm -f systemd/system/*.wants/"$1.service"
 	END
 	stand_in systemctl <<-'END'
 		echo "systemctl $*" >>"$T/calls"
