@@ -50,14 +50,25 @@ start_readers() {
 		readers_missing="no pcscd"
 	elif [ ! -e /etc/reader.conf.d/vpcd ]; then
 		readers_missing="no driver vpcd"
-	elif pgrep -x pcscd >/dev/null; then
+	elif pgrep -x pcscd >/dev/null || somebody_listens; then
 		readers_missing="another pcscd is running"
 	fi
 	[ -z "$readers_missing" ] || return 1
 	# a policy daemon may be wanted there, where its bus does not run
 	# shellcheck disable=SC2046 # one option, or none
 	serve pcscd --foreground $(pcscd --help | grep -o -- '--disable-polkit')
-	eventually sh -c 'opensc-tool --list-readers | grep -q Virtual'
+	eventually sh -c 'opensc-tool --list-readers | grep -q Virtual' || {
+		readers_missing="pcscd has no virtual readers"
+		return 1
+	}
+}
+
+# On this network, though we may not see the process (of a container, say): at pcscd's own
+# place, or where a virtual reader waits for its card (port 0x8C7B). Nobody is connected to:
+# that would be a card.
+somebody_listens() {
+	grep -q '/pcscd/pcscd\.comm$' /proc/net/unix ||
+		grep -qE '^ *[0-9]+: [0-9A-F]+:8C7[BC] [0-9A-F]+:0000 0A ' /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
 # The key pair is kept in the build directory: it takes a moment to make.
