@@ -193,7 +193,10 @@ killed_after() {
 
 @test "contract I3: a module that calls a module: the inner call lies within the outer one" {
 	spy=$(find_module pkcs11-spy.so 2>/dev/null) || skip "no pkcs11-spy.so here"
-	PKCS11SPY=$SOFTHSM2_MODULE PKCS11SPY_OUTPUT=/dev/null run with_shim pkcs11-tool --module "$spy" -L
+	# pkcs11-tool opens its module with RTLD_DEEPBIND since OpenSC 0.27: what lies behind
+	# pkcs11-spy is seen only without.
+	P11SHIM_DEEPBIND=strip PKCS11SPY=$SOFTHSM2_MODULE PKCS11SPY_OUTPUT=/dev/null \
+		run with_shim pkcs11-tool --module "$spy" -L
 	assert_success
 	whole
 	assert_equal "$(events 'select(.cat == "call") | .args | [.consumer, .module]' | sort -u)" \
