@@ -29,7 +29,7 @@ use_provider() {
 	web_environment=(OPENSSL_CONF="$HERE/openssl-provider.cnf" PKCS11_PROVIDER_MODULE="$SOFTHSM2_MODULE")
 	# It finalises while the process exits, in children too, after the module is gone.
 	# shellcheck disable=SC2034 # in web.bash
-	findings_wrong='double|use|sessions|unload|inherited|finalise-with|others|incompatible'
+	findings_wrong='double|use|sessions|unload|inherited|others|incompatible'
 }
 
 # pem_line EXAMPLE DIRECTIVE: the example's line with a file, for ours.
