@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include "../../shim/pkcs11.h"
 
-static int shared;
+int shared; /* not static: it is only written to */
 
 static void use_module(void)
 {

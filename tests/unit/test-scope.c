@@ -12,7 +12,7 @@ static void test_objects(void **state)
 {
 	(void)state;
 	struct object mine, too, c, m, none;
-	int local;
+	int local = 0;
 	assert_true(scope_object((const void *)test_objects, &mine));
 	assert_true(scope_object((const void *)scope_object, &too));
 	assert_true(scope_same_instance(&mine, &too));
