@@ -19,7 +19,7 @@ teardown() {
 
 # need_module NAME: sets $module.
 need_module() {
-	module=$(find_module "$1" 2>/dev/null) || skip "no $1 here"
+	module=$(find_module "$1" 2>/dev/null) || skip "not installed: $1"
 }
 
 # ---- The mock
@@ -187,7 +187,7 @@ all_forms() {
 # NSS's own structure, one pointer longer than the standard's, with its parameter
 # string, its mutex functions and both flags.
 @test "contract C8: NSS gives p11-kit-trust its parameters" {
-	command -v modutil >/dev/null || skip "no modutil here"
+	need_program modutil
 	need_module p11-kit-trust.so
 	mkdir "$BATS_TEST_TMPDIR/anchors" "$BATS_TEST_TMPDIR/db"
 	run with_shim modutil -force -dbdir "sql:$BATS_TEST_TMPDIR/db" -create

@@ -273,7 +273,7 @@ beside() {
 # ---- Privileges
 
 @test "contract J1: check: under no_new_privs the bits for set-uid and set-gid mean nothing" {
-	[ "$(id -u)" -eq 0 ] || skip "only root can make a program of another user"
+	need_root "make a program of another user"
 	cp "$MADE/specimen" set-ids
 	chown 12345:12345 set-ids
 	chmod ug+s,a+rx set-ids

@@ -10,8 +10,7 @@ setup() {
 }
 
 need_scdoc() {
-	command -v man >/dev/null || skip "there is no man on this machine"
-	command -v scdoc >/dev/null || skip "scdoc is not installed"
+	need_program man scdoc
 }
 
 # section PAGE NAME: what stands under that heading, in the page's source.

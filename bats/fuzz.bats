@@ -9,7 +9,7 @@ bats_require_minimum_version 1.5.0
 load helper
 
 @test "contract H3 I2 I3: the inputs kept for the fuzzers: settings, variables, text, calls" {
-	command -v clang >/dev/null || skip "no clang, which the fuzz targets are made with"
+	need_program clang # which the fuzz targets are made with
 	env -u MAKEFLAGS -u MAKELEVEL make -s -C "$ROOT" B="$BUILD" fuzz-programs
 	FUZZ_SECONDS=0 run -0 "$ROOT/scripts/fuzz" "$BUILD"
 	assert_line "4 passed, 0 failed, 0 skipped"

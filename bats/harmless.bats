@@ -68,7 +68,7 @@ same() {
 	assert_equal "$(cat with.status)" 'exit 0'
 }
 
-# present COMMAND: for the few large programs that are tried where they are
+# present COMMAND: for the few large programs that are tried beside others where they are
 # installed and not asked for where they are not (java, node).
 present() {
 	command -v "$1" >/dev/null
@@ -178,7 +178,7 @@ present() {
 }
 
 @test "harmless: keytool through SunPKCS11" {
-	present keytool || return 0
+	need_program keytool
 	printf 'name = demo\nlibrary = %s\nslotListIndex = 0\n' "$SOFTHSM2_MODULE" >java.cfg
 	same keytool -providerClass sun.security.pkcs11.SunPKCS11 -providerArg "$PWD/java.cfg" \
 		-keystore NONE -storetype PKCS11 -storepass 1234 -list
@@ -325,7 +325,7 @@ present() {
 }
 
 @test "harmless: a java program with threads and its own libraries" {
-	present javac || return 0
+	need_program javac
 	cat >Try.java <<-'EOF'
 		public class Try {
 		    public static void main(String[] a) throws Exception {

@@ -12,6 +12,13 @@
 #   find_module    print the path of an installed PKCS#11 module, by file name
 #   use_strongswan settings for strongSwan's pki, with that token
 #   crashed        was the last `run` ended by a signal (or by our time-out)?
+#
+# What cannot be tried everywhere is skipped, and says why. WHAT goes on after "only root can":
+#
+#   need_root WHAT       of whoever is not root
+#   need_mounts WHAT     of whoever may not mount: not root, or in a container that forbids it
+#   need_other_user WHAT of whoever may not become user 65534, with setpriv
+#   need_program NAME... where one of these is not installed
 #   need_compiler  skip where this compiler makes no program
 #   need_aarch64_compiler   the same for aarch64; $compiler is its name
 #   not_emulated   skip what an emulator of another processor cannot do
@@ -24,30 +31,56 @@
 #   EMULATOR       what runs such programs, up to the option for a variable
 #                  (qemu-aarch64 -E, chroot DIRECTORY env); not set where nothing need
 
+# ---- Nothing of the caller's own settings may decide a test
+
+# Once for each file, before its setup_file: what that exports, its tests are to see.
+# shellcheck source=bats/environment.bash
+. "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
+if [ "${P11SHIM_TEST_CLEAN:-}" != "${BATS_RUN_TMPDIR:=}" ]; then
+	clean_environment
+	export P11SHIM_TEST_CLEAN=$BATS_RUN_TMPDIR
+fi
+# a whole run of all may have settings (make check-recorded)
+[ -z "${P11SHIM_TEST_SETTINGS:-}" ] || export P11SHIM_CONFIG=$P11SHIM_TEST_SETTINGS
+export HOME=${BATS_FILE_TMPDIR:-/nonexistent}/home
+export XDG_CONFIG_HOME=$HOME/no-such-config
+[ -z "${BATS_FILE_TMPDIR:-}" ] || mkdir -p "$HOME"
+umask 022
+ulimit -S -c 0
+exec </dev/null
+
+# ---- Where things are
+
+# usable VARIABLE: of a directory. One that LD_PRELOAD cannot name, or words of a shell, gets
+# another name for the time of the tests.
+usable() {
+	local link=${BATS_FILE_TMPDIR:-}/places/$1
+
+	case ${!1} in
+	*[[:space:]:\;\$\&\|\<\>\(\)\{\}\[\]\*\?\!\'\"\`\\\#]*)
+		mkdir -p "${link%/*}"
+		[ -L "$link" ] || ln -s "${!1}" "$link"
+		printf -v "$1" %s "$link"
+		;;
+	esac
+}
+
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+usable ROOT
 BUILD=${BUILD:-$ROOT/build}
 case $BUILD in
 /*) ;;
 *) BUILD=$ROOT/$BUILD ;;
 esac
+usable BUILD
 SHIM=${SHIM:-$BUILD/libp11shim.so}
+SHIM_PLACE=${SHIM%/*}
+usable SHIM_PLACE
+SHIM=$SHIM_PLACE/${SHIM##*/}
 PROGRAMS=$BUILD/programs
 TOKEN_DIR=${BATS_FILE_TMPDIR:-$BUILD}/token
 ARCHITECTURE=${ARCHITECTURE:-$(uname -m)}
 export ROOT BUILD SHIM PROGRAMS TOKEN_DIR ARCHITECTURE
-
-# Nothing of the caller's own settings may decide a test.
-unset LD_PRELOAD LD_AUDIT
-for p11shim_variable in $(compgen -v P11SHIM_); do
-	case $p11shim_variable in
-	P11SHIM_TEST_*) ;;
-	*) unset "$p11shim_variable" ;;
-	esac
-done
-unset p11shim_variable
-# ... but for a whole run of all (make check-recorded)
-[ -z "${P11SHIM_TEST_SETTINGS:-}" ] || export P11SHIM_CONFIG=$P11SHIM_TEST_SETTINGS
-export XDG_CONFIG_HOME=$BUILD/no-such-config
 
 bats_load_library bats-support
 bats_load_library bats-assert
@@ -107,6 +140,36 @@ find_module() {
 # 124 and 137: our time-out; 128 + n: ended by signal n.
 crashed() {
 	[ "${status:?}" -eq 124 ] || [ "$status" -ge 128 ]
+}
+
+# need_root WHAT
+need_root() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can $1"
+}
+
+# need_mounts WHAT: in a name space of its own, which goes away with the command in it.
+need_mounts() {
+	need_root "$1"
+	# shellcheck disable=SC2016 # for the shell there
+	unshare --mount --propagation private sh -c 'mount -t tmpfs none "$1"' - "$BATS_TEST_TMPDIR" 2>/dev/null ||
+		skip "only root can $1, and here not even root may mount"
+}
+
+# need_other_user WHAT
+need_other_user() {
+	need_root "$1"
+	need_program setpriv
+	setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null ||
+		skip "only root can $1, and here not even root may become user 65534"
+}
+
+# need_program NAME...
+need_program() {
+	local name
+
+	for name in "$@"; do
+		command -v "$name" >/dev/null || skip "not installed: $name"
+	done
 }
 
 # need_compiler COMMAND [OPTIONS]

@@ -80,7 +80,7 @@ sys.exit(os.waitpid(pid, 0)[1] != 0)' "$SOFTHSM2_MODULE"
 }
 
 @test "the log survives a change of directory and of user, and of its file's name" {
-	[ "$(id -u)" -eq 0 ] || skip "only root can change user"
+	need_other_user "change user"
 	cat >"$BATS_TEST_TMPDIR/moves.py" <<-'PY'
 		import ctypes, os, sys
 		module = ctypes.CDLL(sys.argv[1])
@@ -139,7 +139,7 @@ to_syslog() {
 	case $1 in
 	--*) way=("$1") && shift ;;
 	esac
-	[ "$(id -u)" -eq 0 ] || skip "only root can have a /dev of its own"
+	need_mounts "have a /dev of its own"
 	P11SHIM_LOG=syslog run timeout -k 5 70 "$ROOT/tests/trace/syslog.py" "${way[@]}" "$BATS_TEST_TMPDIR/messages" \
 		env LD_PRELOAD="$SHIM" "$@"
 	[ "$status" -ne 125 ] || skip "no /dev of its own can be had here"

@@ -114,7 +114,7 @@ crashes() {
 # dump [OPTIONS] MODULE: the whole memory of the program when it has wiped its own copies, in core.alive,
 # and after the crash report, in core.dead.
 dump() {
-	command -v gdb >/dev/null || skip "no gdb here"
+	need_program gdb
 	rm -f "$BATS_TEST_TMPDIR"/core.*
 	run timeout -k 5 60 gdb -nx -batch -ex 'set pagination off' -ex 'set confirm off' \
 		-ex 'set use-coredump-filter off' -ex 'set dump-excluded-mappings on' -ex 'set debuginfod enabled off' \

@@ -24,7 +24,7 @@ teardown() {
 # ---- systemd
 
 @test "contract I2: the drop-in is one that systemd takes, as it is and with everything in it chosen" {
-	command -v systemd-analyze >/dev/null || skip "there is no systemd on this machine"
+	need_program systemd-analyze
 	printf '[Unit]\nDescription=signer\n[Service]\nExecStart=/bin/true\n' >signer.service
 	mkdir signer.service.d
 	# What systemd says of them, and not of the machine's own units, which it reads too.
@@ -68,8 +68,9 @@ teardown() {
 
 # confined COMMAND: as systemd confines a service; see there.
 confined() {
+	need_program systemd-analyze
 	run timeout -k 5 60 "$ROOT/tests/services/confined.py" "$@"
-	[ "$status" -ne 125 ] || skip "no systemd-analyze, or no filter of system calls can be had here"
+	[ "$status" -ne 125 ] || skip "no filter of system calls can be had here"
 }
 
 @test "contract I2 I3 I5: a log, a trace and the report of a crash under systemd's hardening" {
@@ -125,7 +126,8 @@ confined() {
 #   try WHICH VARIABLES  one of them initialises twice, and aborts: as a user who may set what
 #                        he likes and own nothing. Says what came of it
 in_own_root() {
-	[ "$(id -u)" -eq 0 ] || skip "only root can make a program of another user"
+	need_mounts "make a program of another user, in a root directory of its own"
+	need_program setcap
 	{
 		cat <<-'SCRIPT'
 			set -u

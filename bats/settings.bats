@@ -8,7 +8,7 @@ setup() {
 }
 
 @test "contract H2: under AT_SECURE the user's variables and files do not count" {
-	[ "$(id -u)" -eq 0 ] || skip "only root can make a set-gid program of another group"
+	need_root "make a set-gid program of another group"
 	cp "$BUILD/unit/test-config" "$BATS_TEST_TMPDIR/probe"
 	mkdir -p "$BATS_TEST_TMPDIR/p11shim"
 	printf '[*]\nfork = off\n' >"$BATS_TEST_TMPDIR/p11shim/p11shim.conf"

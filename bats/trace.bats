@@ -70,10 +70,6 @@ alike() {
 	assert_equal "$status" "$expected_status"
 }
 
-need_root() {
-	[ "$(id -u)" -eq 0 ] || skip "only root can $1"
-}
-
 # ---- A trace, whatever happens to the processes
 
 # bats test_tags=core
@@ -494,8 +490,7 @@ both() {
 }
 
 @test "contract I2 I3: a user who may not write there is not harmed" {
-	need_root "change user"
-	command -v setpriv >/dev/null || skip "no setpriv here"
+	need_other_user "change user"
 	mkdir -m 700 "$BATS_TEST_TMPDIR/closed"
 	both "$BATS_TEST_TMPDIR/closed/trace" "$BATS_TEST_TMPDIR/closed/log"
 	# It has no rights from the beginning, before the files are first opened, and so
@@ -515,10 +510,9 @@ both() {
 
 # A file system of its own, which only this test sees.
 small_disk() {
-	need_root "mount a file system"
+	need_mounts "mount a file system"
 	mkdir "$BATS_TEST_TMPDIR/small"
-	mount -t tmpfs -o size="$1" none "$BATS_TEST_TMPDIR/small" 2>/dev/null ||
-		skip "no file system can be mounted here"
+	mount -t tmpfs -o size="$1" none "$BATS_TEST_TMPDIR/small"
 	trace=$BATS_TEST_TMPDIR/small/trace log=$BATS_TEST_TMPDIR/small/log
 }
 
@@ -685,7 +679,7 @@ finalise: CKR_OK"
 }
 
 @test "contract I2 I3: chroot and another user in the middle" {
-	need_root "do that"
+	need_other_user "do that"
 	mkdir "$BATS_TEST_TMPDIR/root"
 	chmod 711 "$BATS_TEST_TMPDIR"
 	both
@@ -706,7 +700,7 @@ on_terminal() {
 }
 
 @test "contract I2 I3: a person at a terminal is told once for each file, a program never" {
-	command -v script >/dev/null || skip "no script here"
+	need_program script
 	program="env LD_PRELOAD=$SHIM $BUILD/trace/steps $MOCK init call 500 finalise"
 	expected="init: CKR_OK
 call: CKR_OK

@@ -522,7 +522,7 @@ list_tokens() {
 	run p11shim run --log /dev/null --trace /dev/null "$MADE/specimen"
 	assert_success
 	rm was-executed
-	[ "$(id -u)" -eq 0 ] || return 0
+	need_other_user "be somebody who may not write there (all else was tried)"
 	for wrong in '--log closed/old' '--trace closed/old' '--log closed/new' '--trace closed/new'; do
 		# shellcheck disable=SC2086 # words
 		run_split as_nobody timeout 60 "$P11SHIM" run $wrong "$MADE/specimen"
@@ -627,7 +627,7 @@ list_tokens() {
 	run p11shim check ./own
 	assert_line --regexp '^beware  interpreter: '
 	[ ! -e was-executed ]
-	[ "$(id -u)" -eq 0 ] || skip "all but unreadable programs: only root has one of another user"
+	need_other_user "have a program that another user cannot read (all else was tried)"
 	cp "$MADE/specimen" closed
 	chmod 711 closed
 	run as_nobody timeout 60 "$P11SHIM" check ./closed
@@ -655,7 +655,7 @@ list_tokens() {
 }
 
 @test "contract J1: check: set-uid and set-gid, and that they do not matter to whom they give nothing" {
-	[ "$(id -u)" -eq 0 ] || skip "only root can make a program of another user"
+	need_other_user "make a program of another user"
 	cp "$MADE/specimen" set-uid
 	chmod u+s set-uid
 	run as_nobody timeout 60 "$P11SHIM" check ./set-uid
@@ -700,8 +700,10 @@ list_tokens() {
 }
 
 @test "contract J1: check: file capabilities" {
+	need_other_user "give capabilities to a program"
+	need_program setcap
 	cp "$MADE/specimen" capable
-	setcap cap_net_raw+ep capable || skip "no file capabilities on this file system, or not root"
+	setcap cap_net_raw+ep capable || skip "this file system has no capabilities for files, or root may not set them here"
 	run as_nobody timeout 60 "$P11SHIM" check ./capable
 	assert_failure 1
 	assert_line --regexp '^cannot  capabilities: .*cap_net_raw.*; instead: '
@@ -971,7 +973,7 @@ list_tokens() {
 }
 
 @test "contract J1: list needs no room in TMPDIR; report says that there is none" {
-	unshare -m true || skip "only root can make a full file system"
+	need_mounts "make a full file system"
 	mkdir full
 	# nowhere COMMAND: with a TMPDIR that is full; the mount ends with it.
 	nowhere() {
@@ -1058,7 +1060,7 @@ list_tokens() {
 	sed -i 2d "$from"
 	run_split p11shim run --log log "$MADE/specimen"
 	assert_equal "$stderr" ''
-	[ "$(id -u)" -eq 0 ] || return 0
+	need_other_user "have a file that another user cannot read (all else was tried)"
 	chmod a+rx "$HERE" "$HOME" "$HOME/.config" "$HOME/.config/p11shim"
 	chmod 600 "$from"
 	run_split as_nobody env -u MARK XDG_CONFIG_HOME="$XDG_CONFIG_HOME" timeout 60 "$P11SHIM" run "$MADE/specimen" 3
