@@ -872,7 +872,7 @@ killed() {
 	rm -f ready "$TRACE"
 	P11SHIM_TRACE=$TRACE P11SHIM_ON_CRASH=1 with_shim "$FINDINGS/crash" "$FRAGILE" wait "$@" >ready 2>errors &
 	waiting=$!
-	for _ in $(seq 300); do
+	for _ in $(seq 3000); do
 		grep -q ready ready && break
 		sleep 0.02
 	done
@@ -924,7 +924,7 @@ flying() {
 	exec 9<>pipe
 	P11SHIM_TRACE=$TRACE P11SHIM_ON_CRASH=1 with_shim "$FINDINGS/crash" "$FRAGILE" two 2>pipe 9>&- &
 	first=$!
-	for _ in $(seq 500); do
+	for _ in $(seq 3000); do
 		[ ! -e second ] || break
 		sleep 0.02
 	done

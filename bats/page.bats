@@ -59,9 +59,9 @@ point() {
 	browser_pointer "[{\"type\": \"pointerMove\", \"x\": $1, \"y\": $2}]"
 }
 
-# eventually VALUE FUNCTION_BODY: within five seconds (what is drawn waits for a frame)
+# eventually VALUE FUNCTION_BODY: within half a minute (what is drawn waits for a frame)
 eventually() {
-	for _ in $(seq 25); do
+	for _ in $(seq 150); do
 		[ "$(js "$2")" != "$1" ] || return 0
 		sleep 0.2
 	done

@@ -3,7 +3,7 @@
 #
 #   serve COMMAND        in the background, until stop_servers
 #   stop_servers         last first; only what this test started
-#   eventually COMMAND   until it succeeds, ten seconds at most
+#   eventually COMMAND   until it succeeds, a minute at most: a machine may be busy
 #   start_readers        pcscd with two virtual readers, empty; fails where they
 #                        cannot be had, and says why in $readers_missing
 #   start_card           a card in the first of them (tests/card/card.py): token
@@ -30,7 +30,7 @@ stop_servers() {
 eventually() {
 	local _
 
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		if "$@" >/dev/null 2>&1; then
 			return 0
 		fi
@@ -71,9 +71,8 @@ somebody_listens() {
 		grep -qE '^ *[0-9]+: [0-9A-F]+:8C7[BC] [0-9A-F]+:0000 0A ' /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
-# The key pair is kept in the build directory: it takes a moment to make.
 start_card() {
-	serve "$ROOT/tests/card/card.py" --directory "$BUILD/card"
+	serve "$ROOT/tests/card/card.py" --directory "$BATS_FILE_TMPDIR/card"
 	card_pid=${servers[-1]}
 	eventually card_is_there
 }

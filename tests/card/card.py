@@ -18,7 +18,7 @@
     SIGTERM      ends the program
 
 Prints `inserted` and `removed`. A reader that is not there (yet) is tried for
-ten seconds, as is one that goes away; then the exit status is 1.
+a minute, as is one that goes away; then the exit status is 1.
 
 The card does what a consumer needs in order to find a certificate, to log in
 and to sign: one RSA-2048 key, the PIV authentication key 9A. It is not to be
@@ -41,7 +41,7 @@ import sys
 import tempfile
 import time
 
-PATIENCE = 10  # seconds, for a reader
+PATIENCE = 60  # seconds, for a reader
 
 # ---- Status words: part 2, 5.6
 
