@@ -114,3 +114,25 @@ two'
 		refute_output --partial "$HERE/decoy"
 	done
 }
+
+@test "demo: nothing of the caller's settings reaches its programs, and what crashes leaves no file" {
+	need_token
+	mkdir -p build/programs
+	ln -s "$TOKEN_DIR" build/token
+	printf '#!/bin/sh\nenv >>environment; ulimit -c >>limit; exit 1\n' >program
+	chmod +x program
+	for name in nss-gnutls two-plugins race exit-call; do
+		ln -s ../../program build/programs/
+		mv build/programs/program build/programs/$name
+	done
+	run env -i PATH="$PATH" HOME=/nonexistent LC_ALL=de_DE.UTF-8 LANGUAGE=de P11SHIM_DISABLE=1 XDG_CONFIG_HOME="$HERE/home" \
+		SOFTHSM2_CONF=/nowhere P11_KIT_STRICT=1 GREP_OPTIONS=-v CDPATH=/ bash -c 'ulimit -c unlimited; timeout -k 5 120 "$@"' - \
+		"$ROOT/scripts/demo" build "$SHIM"
+	assert_failure 1
+	environment=$(find . -name environment)
+	assert_equal "$(sed 's/=.*//' "$environment" | sort -u | grep -vx OLDPWD | tr '\n' ' ')" \
+		'HOME LC_ALL LD_PRELOAD NO_COLOR PATH PWD SOFTHSM2_CONF SOFTHSM2_MODULE TMPDIR TOKEN_LABEL TOKEN_PIN '
+	run grep -e '^SOFTHSM2_CONF=/nowhere' -e '^HOME=/nonexistent' -e de_DE "$environment"
+	assert_output ''
+	assert_equal "$(sort -u "$(find . -name limit)")" 0
+}

@@ -57,7 +57,7 @@ usable() {
 	local link=${BATS_FILE_TMPDIR:-}/places/$1
 
 	case ${!1} in
-	*[[:space:]:\;\$\&\|\<\>\(\)\{\}\[\]\*\?\!\'\"\`\\\#]*)
+	*[[:space:]:=\;\$\&\|\<\>\(\)\{\}\[\]\*\?\!\'\"\`\\\#]*)
 		mkdir -p "${link%/*}"
 		[ -L "$link" ] || ln -s "${!1}" "$link"
 		printf -v "$1" %s "$link"
