@@ -42,28 +42,44 @@ if [ "${P11SHIM_TEST_CLEAN:-}" != "${BATS_RUN_TMPDIR:=}" ]; then
 fi
 # a whole run of all may have settings (make check-recorded)
 [ -z "${P11SHIM_TEST_SETTINGS:-}" ] || export P11SHIM_CONFIG=$P11SHIM_TEST_SETTINGS
-export HOME=${BATS_FILE_TMPDIR:-/nonexistent}/home
-export XDG_CONFIG_HOME=$HOME/no-such-config
-[ -z "${BATS_FILE_TMPDIR:-}" ] || mkdir -p "$HOME"
 umask 022
+if [ -n "${BATS_FILE_TMPDIR:-}" ]; then
+	# what programs leave there goes away with all else
+	export HOME=$BATS_FILE_TMPDIR/home TMPDIR=$BATS_FILE_TMPDIR/tmp
+	mkdir -p "$HOME" "$TMPDIR"
+	# other users come through, where a test opens a directory to them
+	chmod a+x "$BATS_RUN_TMPDIR"
+	chmod a+rx "$BATS_RUN_TMPDIR/file" "$BATS_FILE_TMPDIR"
+	[ -z "${BATS_TEST_TMPDIR:-}" ] || chmod a+rx "$BATS_RUN_TMPDIR/test" "$BATS_TEST_TMPDIR"
+fi
+export XDG_CONFIG_HOME=$HOME/no-such-config
 ulimit -S -c 0
 exec </dev/null
 
 # ---- Where things are
 
-# usable VARIABLE: of a directory. One that LD_PRELOAD cannot name, or words of a shell, gets
-# another name for the time of the tests.
+# odd PATH: LD_PRELOAD cannot name it, or words of a shell, or SoftHSM's settings.
+odd() {
+	case $1 in
+	*[[:space:]:=\;\$\&\|\<\>\(\)\{\}\[\]\*\?\!\'\"\`\\\#]*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# usable VARIABLE: of a directory. An odd one gets another name for the time of the tests.
 usable() {
 	local link=${BATS_FILE_TMPDIR:-}/places/$1
 
-	case ${!1} in
-	*[[:space:]:=\;\$\&\|\<\>\(\)\{\}\[\]\*\?\!\'\"\`\\\#]*)
-		mkdir -p "${link%/*}"
-		[ -L "$link" ] || ln -s "${!1}" "$link"
-		printf -v "$1" %s "$link"
-		;;
-	esac
+	odd "${!1}" || return 0
+	mkdir -p "${link%/*}"
+	[ -L "$link" ] || ln -s "${!1}" "$link"
+	printf -v "$1" %s "$link"
 }
+
+if odd "$BATS_RUN_TMPDIR"; then
+	echo "TMPDIR: the tests cannot do with such a name; call bats with another, or scripts/check: $BATS_RUN_TMPDIR" >&2
+	return 1
+fi
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 usable ROOT

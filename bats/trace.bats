@@ -502,7 +502,6 @@ both() {
 	expected=$output
 	SHIM=$open/${SHIM##*/} run with_shim setpriv --reuid 65534 --clear-groups "$open/steps" "$open/${MOCK##*/}" \
 		init call 100 finalise
-	rm -r "$open"
 	assert_success
 	assert_output "$expected"
 	[ -z "$(ls -A "$BATS_TEST_TMPDIR/closed")" ]

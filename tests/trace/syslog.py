@@ -28,12 +28,12 @@ def mount(source, target, kind, flags):
         raise OSError(ctypes.get_errno(), "mount " + target)
 
 
-def own_dev():
-    """A mount namespace whose /dev has what programs need, and nothing else."""
+def own_dev(beside):
+    """A mount namespace whose /dev has what programs need, and nothing else; mounted first beside that file."""
     if libc.unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     mount("none", "/", None, MS_REC | MS_PRIVATE)
-    new = tempfile.mkdtemp()
+    new = tempfile.mkdtemp(dir=os.path.dirname(os.path.abspath(beside)))
     mount("none", new, b"tmpfs", 0)
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         open(f"{new}/{name}", "w").close()
@@ -47,7 +47,7 @@ def main():
     way = arguments.pop(0) if arguments[0].startswith("--") else ""
     file = open(arguments.pop(0), "w")
     try:
-        own_dev()
+        own_dev(file.name)
     except OSError as error:
         print(f"syslog.py: {error}", file=sys.stderr)
         return 125
