@@ -30,7 +30,7 @@ preload() {
 	done
 	shift
 	# shellcheck disable=SC2086 # several words, or none
-	timeout -k 5 "${LIMIT:-60}" ${EMULATOR:-env} LD_PRELOAD="$list" "$@"
+	timeout -k 5 "${LIMIT:-120}" ${EMULATOR:-env} LD_PRELOAD="$list" "$@"
 }
 
 # same COMMAND [ARGUMENTS]: the same with and without the shim, to the byte,
@@ -426,14 +426,14 @@ C_GetFunctionList from $(shim_name), other interposer asked"
 
 # bats test_tags=core
 @test "contract A6: a plugin's constructor and other threads use one module at the same time" {
-	LIMIT=90 run with_shim "$DOORS/locks"
+	LIMIT=180 run with_shim "$DOORS/locks"
 	assert_success
 	assert_output 'all threads came back'
 }
 
 # bats test_tags=core
 @test "contract A6, F1: eight threads open, look up and close while the program forks 200 times" {
-	LIMIT=90 run with_shim "$DOORS/forks"
+	LIMIT=180 run with_shim "$DOORS/forks"
 	assert_success
 	assert_output '200 forks, 0 bad'
 }

@@ -5,7 +5,7 @@
 #   BUILD          where things are built (default $ROOT/build)
 #   SHIM           the library under test (default $BUILD/libp11shim.so)
 #   PROGRAMS       the sample programs of tests/programs
-#   with_shim      run a command with the library preloaded, at most 60 s
+#   with_shim      run a command with the library preloaded, at most 120 s
 #   without_shim   the same command without it
 #   need_token     a throw-away SoftHSM token of this file's own, in TOKEN_DIR, and point at it:
 #                  SOFTHSM2_CONF, SOFTHSM2_MODULE, TOKEN_PIN, TOKEN_LABEL
@@ -101,7 +101,7 @@ export ROOT BUILD SHIM PROGRAMS TOKEN_DIR ARCHITECTURE
 bats_load_library bats-support
 bats_load_library bats-assert
 
-# with_shim COMMAND [ARGUMENTS]: LIMIT seconds (default 60), then the time-out
+# with_shim COMMAND [ARGUMENTS]: LIMIT seconds (default 120), then the time-out
 # ends it with 124. `timeout` stands outside, so that only the command itself
 # has the library.
 with_shim() {
@@ -111,12 +111,12 @@ with_shim() {
 		return 99
 	}
 	# shellcheck disable=SC2086 # several words, or none
-	timeout -k 5 "${LIMIT:-60}" ${EMULATOR:-env} LD_PRELOAD="$SHIM" "$@"
+	timeout -k 5 "${LIMIT:-120}" ${EMULATOR:-env} LD_PRELOAD="$SHIM" "$@"
 }
 
 without_shim() {
 	# shellcheck disable=SC2086 # as above
-	timeout -k 5 "${LIMIT:-60}" ${EMULATOR:+$EMULATOR LD_PRELOAD=} "$@"
+	timeout -k 5 "${LIMIT:-120}" ${EMULATOR:+$EMULATOR LD_PRELOAD=} "$@"
 }
 
 # One is made in the build directory, and copied: files that run at the same time share none.

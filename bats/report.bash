@@ -4,7 +4,7 @@
 #
 #   RICH                everything that a trace can have; $WORK/rich.json what the report makes of it
 #   $WORK/hostile.trace names that are markup or worse
-#   report              p11shim report, LIMIT seconds at most (60)
+#   report              p11shim report, LIMIT seconds at most (120)
 
 REPORT=$ROOT/scripts/p11shim-report
 SAMPLE=$ROOT/tests/report/sample.py
@@ -21,5 +21,5 @@ make_samples() {
 }
 
 report() {
-	timeout -k 5 "${LIMIT:-60}" "$REPORT" "$@"
+	timeout -k 5 "${LIMIT:-120}" "$REPORT" "$@"
 }

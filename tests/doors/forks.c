@@ -39,7 +39,7 @@ static int child(void)
 	CK_FUNCTION_LIST_PTR functions = NULL;
 	CK_INFO info;
 
-	alarm(10);
+	alarm(60);
 	if (!dlsym(RTLD_DEFAULT, "puts"))
 		return 5;
 	get = (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList");

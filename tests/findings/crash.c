@@ -262,7 +262,7 @@ int main(int argc, char **argv)
 	           {"inside", inside}};
 	const char *handler = argc > 3 ? argv[3] : "";
 
-	alarm(30);
+	alarm(60);
 	if (strcmp(handler, "handler") == 0)
 		set_own_handlers();
 	if (strcmp(handler, "harmless") == 0)

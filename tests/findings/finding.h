@@ -99,7 +99,7 @@ static inline void in_child(void (*act)(void *), void *argument)
 
 	CHECK(child >= 0);
 	if (child == 0) {
-		alarm(20);
+		alarm(60);
 		act(argument);
 		exit(0);
 	}

@@ -12,7 +12,7 @@
  *	--reserved  parameter string of NSS's softoken; it goes where the
  *	            standard has pReserved
  *	--function  how the function list is obtained (C_GetFunctionList)
- *	--patience  after how many seconds a run counts as hung (10)
+ *	--patience  after how many seconds a run counts as hung (60)
  *
  * Each thread: barrier, C_Initialize, C_GetSlotList, barrier, C_Finalize. Two
  * threads have nothing in common but the process, so each must be answered
@@ -47,7 +47,7 @@ struct arguments {
 
 static const char *module_path, *function = "C_GetFunctionList";
 static struct arguments arguments;
-static int args_null, patience = 10;
+static int args_null, patience = 60;
 
 /* ---- In the child: one race */
 

@@ -784,7 +784,7 @@ int main(int argc, char **argv)
 		if (pthread_create(&threads[i], NULL, worker, (void *)i))
 			wrong("a thread", "none");
 	for (step = 1; step <= steps; step++) {
-		alarm(20);
+		alarm(60);
 		random_command();
 		if (random_below(4) == 0)
 			compare_with_mock();

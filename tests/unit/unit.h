@@ -23,7 +23,7 @@ static inline int in_child(int (*body)(void))
 	fflush(NULL);
 	pid_t child = fork();
 	if (child == 0) {
-		alarm(20);
+		alarm(60);
 		_exit(body());
 	}
 	int status = -1;

@@ -542,7 +542,7 @@ static void cancelled_while_waiting(void)
 	pthread_t first, second;
 	bool ended;
 
-	alarm(15);
+	alarm(PATIENCE);
 	b.mock.set("refuse_os_locking", 1);
 	a = user_of(1, MOCK);
 	a.mock.set("hold_init", 1);
@@ -574,7 +574,7 @@ static void finalise_does_not_wait(void)
 	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
 	pthread_t first;
 
-	alarm(15);
+	alarm(PATIENCE);
 	a.mock.set("refuse_os_locking", 1);
 	a.mock.set("hold_init", 1);
 	first = start(initialise_thread, &a);
@@ -611,7 +611,7 @@ static void fork_now(int number)
 	if (child == 0) {
 		is_child = 1;
 		signal(SIGALRM, SIG_DFL);
-		alarm(10);
+		alarm(PATIENCE);
 	} else if (!is_child) {
 		failed_forks += child < 0;
 		next_signal();
@@ -741,7 +741,7 @@ static void refused_finalise(void)
 	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
 	pthread_t borrower;
 
-	alarm(15);
+	alarm(PATIENCE);
 	a.mock.set("refuse_os_locking", 1);
 	IS(initialise_with_callbacks(&a), CKR_OK);
 	a.mock.set("hold_calls", 1);

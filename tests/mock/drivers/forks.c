@@ -355,7 +355,7 @@ static void raw_clone(void)
 	pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 
 	if (child == 0) {
-		alarm(15);
+		alarm(PATIENCE);
 		goes_on_reset(&p);
 		_exit(0);
 	}
@@ -455,7 +455,7 @@ static void fork_among_threads(bool keep)
 		users[i] = user_of(1 + i % 3, MOCK);
 	for (int i = 0; i < 4; i++)
 		threads[i] = start(keep_busy, &users[i]);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 300 && (i < 20 || in_time()); i++) {
 		in_child(works_in_child, &users[i % 3]);
 		if (keep)
 			in_child(works_after_keeping, &keeper);

@@ -417,7 +417,7 @@ static void forks_in_initialise_and_goes_on(void)
 
 	a.mock.set("fork_in_init", 2);
 	IS(initialise(&a), CKR_OK);
-	alarm(15);
+	alarm(PATIENCE);
 	IS(work(&a), CKR_OK);
 	IS(finalise(&a), CKR_OK);
 	IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
