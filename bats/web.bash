@@ -34,7 +34,8 @@ need_servers_token() {
 	chmod -R a+rwX token
 	mkdir logs
 	export SOFTHSM2_CONF=$HERE/token/softhsm2.conf
-	for ((port = 20000 + RANDOM % 20000; ; port++)); do
+	# below those that outgoing connections are given
+	for ((port = 20000 + RANDOM % 12000; ; port++)); do
 		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
 	done
 }

@@ -283,7 +283,8 @@ tpm() {
 	need swtpm tpm2-abrmd tpm2_ptool tpm2_dictionarylockout dbus-daemon
 	need_module libtpm2_pkcs11.so
 	mkdir -p "$d/state" "$d/store"
-	for ((port = 20000 + RANDOM % 20000; ; port += 2)); do
+	# below those that outgoing connections are given
+	for ((port = 20000 + RANDOM % 12000; ; port += 2)); do
 		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || (: <"/dev/tcp/127.0.0.1/$((port + 1))") 2>/dev/null || break
 	done
 	serve swtpm socket --tpm2 --tpmstate "dir=$d/state" --flags not-need-init,startup-clear \

@@ -79,7 +79,8 @@ start_nginx() {
 	local preload=()
 
 	[ "$1" = without ] || preload=(LD_PRELOAD="$SHIM")
-	for ((port = 20000 + RANDOM % 20000; ; port++)); do
+	# below those that outgoing connections are given
+	for ((port = 20000 + RANDOM % 12000; ; port++)); do
 		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
 	done
 	configure
