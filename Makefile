@@ -130,7 +130,7 @@ LIBRARY = $(B)/libp11shim.so
 # In this order their code lies in the library. What a child's first call goes through
 # stands together at the beginning, with the slots, so that the kernel maps it at one fault.
 FIRST_ROOMS = lists handles view gate lock process calls module call
-ROOMS = login wait mutex scope door journal config text output readable stack describe trace history findings crash names
+ROOMS = login wait mutex scope door journal config keys nearest match file text output readable stack describe trace history findings crash names
 OBJECTS = $(FIRST_ROOMS:%=$(B)/shim/%.o) $(B)/shim/gate-$(ARCH).o $(ROOMS:%=$(B)/shim/%.o) \
 	$(B)/shim/builtin.o $(B)/shim/version.o $(B)/shim/door-$(ARCH).o
 HEADERS = $(wildcard shim/*.h shim/*.def)

@@ -23,6 +23,134 @@ setup() {
 	[ ! -e "$BATS_TEST_TMPDIR/log" ]
 }
 
+# probed ENVIRONMENT...: which fork is set (3: off, as the file under test says), then what the
+# journal has to say of a file that others may write, without the numbers.
+probed() {
+	: >"$BATS_TEST_TMPDIR/log"
+	run env "$@" P11SHIM_LOG="$BATS_TEST_TMPDIR/log" "$BUILD/unit/test-config" probe
+	answer="${output%% *} $(sed -n 's/.* settings .*p11shim.conf: others may write it (\(.*\)owner .*/\1refused/p' "$BATS_TEST_TMPDIR/log")"
+}
+
+# In a directory that no other user can reach or change.
+own_directory() {
+	place=$(mktemp -d /tmp/p11shim-trust.XXXXXX) # of bats' own ones not all need be root's
+	home=$place/home
+	mkdir -p "$home/.config/p11shim" "$place/etc"
+	printf '[*]\nfork = off\n' | tee "$home/.config/p11shim/p11shim.conf" >"$place/etc/p11shim.conf"
+	chmod -R u=rwX,go=rX "$place"
+}
+
+teardown() {
+	[ -z "${place:-}" ] || rm -rf "$place"
+}
+
+@test "contract H2: root takes settings only from files that nobody else may write" {
+	[ "$(id -u)" -eq 0 ] || skip "this is about root"
+	own_directory
+	file=$home/.config/p11shim/p11shim.conf
+	ours=(-u XDG_CONFIG_HOME HOME="$home")
+	probed "${ours[@]}"
+	assert_equal "$answer" 'fork=3 '
+	# somebody else's, or a group's, or everybody's: the file, and each directory above it
+	while read -r change target what; do
+		case $change in
+		own) chown 65534 "$target" ;;
+		*) chmod "$change" "$target" ;;
+		esac
+		probed "${ours[@]}"
+		assert_equal "$change $target: $answer" "$change $target: fork=0 ${what//_/ }refused"
+		chown -R 0 "$place"
+		chmod -R u=rwX,go=rX "$place"
+		probed "${ours[@]}"
+		assert_equal "$answer" 'fork=3 '
+	done <<-TABLE
+		own $file
+		g+w $file
+		o+w $file
+		own $home/.config/p11shim a_directory_on_its_path:_
+		g+w $home/.config/p11shim a_directory_on_its_path:_
+		own $home/.config a_directory_on_its_path:_
+		o+w $home a_directory_on_its_path:_
+		own $home a_directory_on_its_path:_
+		own $place a_directory_on_its_path:_
+	TABLE
+	# the same for XDG_CONFIG_HOME, and for a file that somebody has named
+	chown 65534 "$home"
+	probed XDG_CONFIG_HOME="$home/.config"
+	assert_equal "$answer" 'fork=0 a directory on its path: refused'
+	probed P11SHIM_CONFIG="$file"
+	assert_equal "$answer" 'fork=0 a directory on its path: refused'
+	probed P11SHIM_CONFIG="$place/etc/p11shim.conf"
+	assert_equal "$answer" 'fork=3 '
+	# another's way to a file of root's is his: by a link, by a hard one, by ..
+	ln -s "$place/etc/p11shim.conf" "$home/p11shim.conf"
+	ln "$place/etc/p11shim.conf" "$home/hard-p11shim.conf"
+	ln -s "$place/etc" "$home/etc"
+	for way in p11shim.conf hard-p11shim.conf etc/p11shim.conf ../home/p11shim.conf; do
+		probed P11SHIM_CONFIG="$home/$way"
+		assert_equal "$answer" 'fork=0 a directory on its path: refused'
+	done
+	# relative names, links of root's, directories where everybody may write his own
+	cd "$home"
+	probed P11SHIM_CONFIG=p11shim.conf
+	assert_equal "$answer" 'fork=0 a directory on its path: refused'
+	cd "$place/etc"
+	probed P11SHIM_CONFIG=p11shim.conf
+	assert_equal "$answer" 'fork=3 '
+	probed P11SHIM_CONFIG=../etc/./p11shim.conf
+	assert_equal "$answer" 'fork=3 '
+	mkdir -m 1777 "$place/tmp"
+	ln -s ../etc/p11shim.conf "$place/tmp/p11shim.conf"
+	probed P11SHIM_CONFIG="$place/tmp/p11shim.conf"
+	assert_equal "$answer" 'fork=3 '
+	chown -h 65534 "$place/tmp/p11shim.conf"
+	probed P11SHIM_CONFIG="$place/tmp/p11shim.conf"
+	assert_equal "$answer" 'fork=0 a link on its path: refused'
+}
+
+@test "contract H2: a user takes settings from his own files and root's, not from another user's" {
+	[ "$(id -u)" -eq 0 ] || skip "only root can make files of others"
+	own_directory
+	cp "$BUILD/unit/test-config" "$place"
+	mkdir -m 777 "$place/log"
+	file=$home/.config/p11shim/p11shim.conf
+	as_user() {
+		install -m 666 /dev/null "$place/log/log"
+		run setpriv --reuid 65533 --regid 65533 --clear-groups env -u XDG_CONFIG_HOME HOME="$home" \
+			P11SHIM_LOG="$place/log/log" "$@" "$place/test-config" probe
+		answer="${output%% *} $(sed -n 's/.* settings .*: others may write it (\(.*\)owner .*/\1refused/p' "$place/log/log")"
+	}
+	as_user A=
+	assert_equal "$answer" 'fork=3 '
+	chown 65533 "$file"
+	chmod 664 "$file" # his own group, as many distributions have it
+	as_user A=
+	assert_equal "$answer" 'fork=3 '
+	chown 65534 "$file"
+	as_user A=
+	assert_equal "$answer" 'fork=0 refused'
+	# one that was named is another matter: who names it vouches for it
+	as_user P11SHIM_CONFIG="$file"
+	assert_equal "$answer" 'fork=3 refused'
+}
+
+@test "contract H3: root is told by config, run and list which file was ignored, and why" {
+	[ "$(id -u)" -eq 0 ] || skip "this is about root"
+	own_directory
+	file=$home/.config/p11shim/p11shim.conf
+	chown 65534 "$file"
+	export -n XDG_CONFIG_HOME
+	told="p11shim: ignored: $file: others may write it (owner 65534, mode 0644)"
+	for way in config 'config libsofthsm2.so' 'run true' 'list --seconds 9'; do
+		# shellcheck disable=SC2086 # words
+		run env -u XDG_CONFIG_HOME HOME="$home" timeout 60 "$ROOT/scripts/p11shim" $way
+		assert_success
+		assert_line "$told"
+	done
+	run env -u XDG_CONFIG_HOME HOME="$home" timeout 60 "$ROOT/scripts/p11shim" config
+	assert_line --regexp '^fork  *= auto  *built-in'
+}
+
 @test "contract H1: an excluded module is left alone" {
 	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log
 	with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L

@@ -1055,7 +1055,7 @@ list_tokens() {
 	told 'P11SHIM_LOG: no such directory: /nonexistent/' P11SHIM_LOG=/nonexistent/x
 	told "P11SHIM_TRACE: a directory, not a file: $HERE/closed" P11SHIM_TRACE=closed
 	printf '[*]\nforks = yes\nlog = /nonexistent/x\n' >"$from"
-	told "$from:2: no such key: forks"$'\n'"p11shim: ignored: $from:3: no such directory: /nonexistent/" A=
+	told "$from:2: no such setting: forks; did you mean fork?"$'\n'"p11shim: ignored: $from:3: no such directory: /nonexistent/" A=
 	# an option that is right makes good what a file has wrong
 	sed -i 2d "$from"
 	run_split p11shim run --log log "$MADE/specimen"

@@ -30,8 +30,9 @@ INFO_FORTIFY = $(if $(or $(findstring _FORTIFY_SOURCE,$(THEIR_CFLAGS)),$(findstr
 INFO_FLAGS = -Ishim $(OPT) -g $(WARNINGS) -fstack-protector-strong $(INFO_FORTIFY) $(REPRODUCIBLE) -fPIE -pie \
 	-Wl,-z,relro,-z,now,-z,noexecstack $(THEIR_CFLAGS) $(THEIR_LDFLAGS) -std=gnu11 -D_GNU_SOURCE -Wl,--wrap=fgets
 
-$(INFO): scripts/p11shim-info.c scripts/p11shim-settings.c scripts/p11shim-info.h $(B)/shim/config.o \
-		$(B)/shim/builtin.o $(B)/shim/version.o $(B)/shim/text.o $(HEADERS)
+INFO_SOURCES = $(addprefix scripts/p11shim-,info.c ask.c guard.c settings.c info.h guard.h)
+INFO_OBJECTS = $(addprefix $(B)/shim/,config.o keys.o nearest.o match.o file.o builtin.o version.o text.o)
+$(INFO): $(INFO_SOURCES) $(INFO_OBJECTS) $(HEADERS)
 	$(LD_)$(REPRODUCIBLE_CC) $(INFO_FLAGS) -o $@.new $(filter %.c %.o,$^) $(INIH) -ldl
 	@mv -f $@.new $@
 

@@ -1,6 +1,5 @@
 /*
- * config.c: see config.h. Files are read by inih, tables kept by uthash, globs
- * matched by fnmatch.
+ * config.c: see config.h. Files are read by inih.
  *
  * Every line that applies becomes a `setting` in one list, in reading order, so
  * that the last one that matches wins and each still knows file and line. The
@@ -10,10 +9,8 @@
  * A mistake is written to the journal with file and line; that line alone is
  * lost, unless it was to begin a section: then those below it are, too.
  */
-#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <fnmatch.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,61 +19,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 #include <utlist.h>
 
 #include "config.h"
+#include "door.h"
+#include "file.h"
 #include "journal.h"
+#include "keys.h"
+#include "match.h"
 #include "text.h"
-
-enum key {
-	MODULES_KEY,
-	EXCLUDE,
-	MODE,
-	ALREADY,
-	FORK,
-	AT_EXIT,
-	SERIALIZE,
-	WAIT,
-	LOGOUT,
-	DRAIN,
-	DEEPBIND,
-	LOG,
-	LOG_LEVEL,
-	TRACE,
-	TRACE_LEVEL,
-	ON_CRASH,
-	DISABLE,
-	PRODUCT,
-	KEYS
-};
-
-/* Every key: its name, the values it takes (none: any text), where it may stand. */
-static const struct key_description {
-	char name[12];
-	char values[5][9];
-	bool global; /* concerns the process: only in section [*] */
-} keys[KEYS] = {
-        [MODULES_KEY] = {"modules", {""}, true},
-        [EXCLUDE] = {"exclude", {"no", "yes"}, false},
-        [MODE] = {"mode", {"normal", "observe"}, false},
-        [ALREADY] = {"already", {"hide", "report"}, false},
-        [FORK] = {"fork", {"auto", "reset", "strict", "off"}, false},
-        [AT_EXIT] = {"at-exit", {"auto", "forward", "retire", "finalize"}, false},
-        [SERIALIZE] = {"serialize", {"auto", "yes", "no"}, false},
-        [WAIT] = {"wait", {"poll", "forward"}, false},
-        [LOGOUT] = {"logout", {"shared", "held"}, false},
-        [DRAIN] = {"drain", {"no", "yes", "report"}, false},
-        [DEEPBIND] = {"deepbind", {"keep", "strip"}, true},
-        [LOG] = {"log", {""}, true},
-        [LOG_LEVEL] = {"log-level", {"life", "calls"}, true},
-        [TRACE] = {"trace", {""}, true},
-        [TRACE_LEVEL] = {"trace-level", {"calls", "life"}, true},
-        [ON_CRASH] = {"on-crash", {"0", "1"}, true},
-        [DISABLE] = {"disable", {"0", "1"}, true},
-        [PRODUCT] = {"product", {""}, false},
-};
 
 struct setting {
 	char *section, *value;
@@ -86,20 +37,11 @@ struct setting {
 	struct setting *prev, *next;
 };
 
-struct named_key {
-	const char *name;
-	enum key key;
-	UT_hash_handle hh;
-};
-
 struct settings_list {
 	struct setting *first;
-	struct named_key *by_name;
-	struct named_key names[KEYS];
 };
 
 #define LINE_LENGTH 1024
-#define LARGEST_FILE (1 << 20) /* bytes */
 
 /* One source being read; line counts what inih has asked for. */
 struct source {
@@ -124,6 +66,15 @@ static void complain(const struct source *source, const char *what, const char *
 		journal_note("settings", "%s: %s: %s", source->name, what, about); /* a variable */
 }
 
+/* ... of a word, and which one may have been meant. */
+static void complain_of_word(const struct source *source, const char *what, const char *word,
+                             const char *nearest)
+{
+	char about[LINE_LENGTH];
+	snprintf(about, sizeof about, "%.800s; did you mean %s?", word, nearest ? nearest : "");
+	complain(source, what, nearest ? about : word);
+}
+
 /* ... and what would have been right. */
 static void complain_of_value(const struct source *source, enum key key, const char *value)
 {
@@ -137,15 +88,7 @@ static void complain_of_value(const struct source *source, enum key key, const c
 	}
 	text_put(&text, ")");
 	*text.at = '\0';
-	complain(source, what, value);
-}
-
-static int value_number(enum key key, const char *value)
-{
-	for (int i = 0; i < (int)COUNT(keys[key].values) && keys[key].values[i][0]; i++)
-		if (strcmp(keys[key].values[i], value) == 0)
-			return i;
-	return -1;
+	complain_of_word(source, what, value, key_nearest_value(key, value));
 }
 
 static void drop_setting(struct setting *s)
@@ -167,7 +110,7 @@ static void add(struct source *source, const char *section, enum key key, const 
 		complain(source, "without a value", keys[key].name);
 		return;
 	}
-	if (keys[key].values[0][0] && value_number(key, value) < 0) {
+	if (keys[key].values[0][0] && key_value(key, value) < 0) {
 		complain_of_value(source, key, value);
 		return;
 	}
@@ -195,17 +138,16 @@ static int on_setting(void *user, const char *cut_section, const char *name, con
 {
 	struct source *source = user;
 	const char *section = source->section;
-	struct named_key *found = NULL;
+	enum key key = key_named(name);
 	(void)cut_section;
-	HASH_FIND_STR(source->list->by_name, name, found);
-	if (!found)
-		complain(source, "no such key", name);
+	if (key == KEYS)
+		complain_of_word(source, "no such setting", name, key_nearest(name));
 	else if (source->lost)
 		complain(source, "below a section that cannot be read", name);
 	else if (!section[0])
 		complain(source, "before any section", name);
 	else
-		add(source, section, found->key, value);
+		add(source, section, key, value);
 	return 1;
 }
 
@@ -304,94 +246,81 @@ static void read_text(struct settings_list *list, const char *name, const char *
 	ini_parse_stream(read_line, &source, on_setting, &source);
 }
 
-/*
- * A file's text, with blanks for zeros, to be freed. NULL with errno: also for one
- * that would have to be waited for, a pipe or a terminal, or that does not end. By
- * system calls, so that no thread is cancelled in here.
- */
-static char *file_text(const char *path, size_t *length)
-{
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	char *text = NULL;
-	size_t room = 0;
-	long got = fd < 0 ? -1 : 1;
-	*length = 0;
-	while (got > 0) {
-		if (*length + 1 >= room) {
-			room = room ? 2 * room : 4096;
-			char *more = room <= LARGEST_FILE ? realloc(text, room) : NULL;
-			if (!more) {
-				errno = room > LARGEST_FILE ? EFBIG : ENOMEM;
-				got = -1;
-				break;
-			}
-			text = more;
-		}
-		got = syscall(SYS_read, fd, text + *length, room - *length - 1);
-		*length += got > 0 ? (size_t)got : 0;
-	}
-	int error = errno;
-	if (fd >= 0)
-		syscall(SYS_close, fd);
-	if (got == 0) {
-		text[*length] = '\0';
-		for (size_t i = 0; i < *length; i++)
-			text[i] = text[i] ? text[i] : ' ';
-		return text;
-	}
-	free(text);
-	errno = error;
-	return NULL;
-}
-
 /* A file that is not there is no mistake, unless somebody named it. */
-static void read_file(struct settings_list *list, const char *path, bool named)
+static void read_file(struct settings_list *list, const char *path, enum file_trust trust, bool named)
 {
 	size_t length;
-	char *text = file_text(path, &length);
+	char doubt[FILE_DOUBT], *text = file_text(path, trust, &length, doubt);
 	if (text)
 		read_text(list, path, text, text + length);
+	else if (doubt[0])
+		journal_note("settings", "%s: others may write it (%s)", path, doubt);
 	else if (named || (errno != ENOENT && errno != ENOTDIR))
 		journal_note("settings", "%s: cannot be read: %m", path);
 	free(text);
 }
 
-/* A file or directory of the user's settings. False: there is no such user, or the path is too long. */
-static bool user_path(char path[LINE_LENGTH], const char *below)
-{
-	const char *home = secure_getenv("XDG_CONFIG_HOME");
-	const char *format = "%s/%s";
-	if (!home || home[0] != '/') {
-		home = secure_getenv("HOME");
-		format = "%s/.config/%s";
-	}
-	return home && home[0] == '/' && snprintf(path, LINE_LENGTH, format, home, below) < LINE_LENGTH;
-}
-
 static void read_user_file(struct settings_list *list)
 {
-	char path[LINE_LENGTH];
-	if (user_path(path, "p11shim/p11shim.conf"))
-		read_file(list, path, false);
-}
-
-/* P11SHIM_AT_EXIT for at-exit */
-static void variable_name(char *name, size_t size, enum key key)
-{
-	snprintf(name, size, "P11SHIM_%.*s", (int)sizeof keys[key].name, keys[key].name);
-	for (char *c = name; *c; c++)
-		*c = (char)(*c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+	char path[MATCH_PATH];
+	if (match_user_path(path, "p11shim/p11shim.conf"))
+		read_file(list, path, FILE_OF_USER, false);
 }
 
 static void read_variables(struct settings_list *list)
 {
 	for (int key = 0; key < KEYS; key++) {
 		char name[64];
-		variable_name(name, sizeof name, key);
+		key_variable(name, sizeof name, (enum key)key);
 		const char *value = secure_getenv(name);
 		struct source source = {.list = list, .name = name};
 		if (value && !is_blank(value))
-			add(&source, "*", key, value);
+			add(&source, "*", (enum key)key, value);
+	}
+}
+
+/* Variables that are the shim's and no settings. */
+static bool is_no_setting(const char *variable)
+{
+	static const char tests[] = VARIABLE_PREFIX "TEST_";
+	return strcmp(variable, VARIABLE_PREFIX "CONFIG") == 0 ||
+	       strncmp(variable, tests, sizeof tests - 1) == 0;
+}
+
+/* One of our prefix: has it a meaning? An empty one counts as not set, here too. */
+static void look_at_variable(const char *variable, const char *value)
+{
+	char name[LINE_LENGTH], right[64] = "";
+	struct source source = {.name = variable};
+	if (is_blank(value) || is_no_setting(variable) || secure_getenv(variable) != value)
+		return;
+	key_of_variable(name, sizeof name, variable);
+	enum key key = key_named(name);
+	if (key == KEYS) {
+		complain_of_word(&source, "no such setting", name, key_nearest(name));
+		return;
+	}
+	key_variable(right, sizeof right, key);
+	if (strcmp(right, variable) != 0)
+		complain_of_word(&source, "no such setting", variable + strlen(VARIABLE_PREFIX), right);
+}
+
+/*
+ * All variables are gone through for the complaints only. `environ` is looked up when it is
+ * needed: a reference to it would cost every process at its start.
+ */
+static void look_at_variables(void)
+{
+	char ***environment = (char ***)door_dlsym(RTLD_DEFAULT, "environ");
+	for (char **v = environment ? *environment : NULL; v && *v; v++) {
+		char variable[LINE_LENGTH];
+		const char *sign = strchr(*v, '=');
+		if (strncmp(*v, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0 || !sign ||
+		    sign - *v >= (long)sizeof variable)
+			continue;
+		memcpy(variable, *v, (size_t)(sign - *v));
+		variable[sign - *v] = '\0';
+		look_at_variable(variable, sign + 1);
 	}
 }
 
@@ -410,12 +339,14 @@ static void read_all(struct settings_list *list)
 {
 	read_text(list, "built-in p11shim.conf", p11shim_builtin_settings, p11shim_builtin_settings_end);
 	read_text(list, "built-in modules.conf", p11shim_builtin_modules, p11shim_builtin_modules_end);
-	read_file(list, "/etc/p11shim/p11shim.conf", false);
+	read_file(list, "/etc/p11shim/p11shim.conf", FILE_NAMED, false);
 	read_user_file(list);
 	const char *named = secure_getenv("P11SHIM_CONFIG");
 	if (named && named[0])
-		read_file(list, named, true);
+		read_file(list, named, FILE_NAMED, true);
 	read_variables(list);
+	if (journal_open)
+		look_at_variables();
 }
 
 static void drop(struct settings_list *list)
@@ -423,28 +354,21 @@ static void drop(struct settings_list *list)
 	struct setting *s, *next;
 	DL_FOREACH_SAFE (list->first, s, next)
 		drop_setting(s);
-	HASH_CLEAR(hh, list->by_name);
 	free(list);
 }
 
 static struct settings_list *make(void)
 {
 	struct settings_list *list = calloc(1, sizeof *list);
-	if (!list)
-		return NULL;
-	for (int key = 0; key < KEYS; key++) {
-		struct named_key *n = &list->names[key];
-		*n = (struct named_key){.name = keys[key].name, .key = key};
-		HASH_ADD_KEYPTR(hh, list->by_name, n->name, strlen(n->name), n);
-	}
-	read_all(list);
+	if (list)
+		read_all(list);
 	return list;
 }
 
 static int last_number(const struct settings_list *list, enum key key)
 {
 	const char *value = list ? last_value(list, key) : NULL;
-	return value ? value_number(key, value) : 0;
+	return value ? key_value(key, value) : 0;
 }
 
 static const char *unless_none(const char *value)
@@ -520,107 +444,28 @@ bool config_strip_deepbind(void)
 	return global_value(DEEPBIND) > 0;
 }
 
-/* A module by three names: file name, path as loaded, path without symbolic links. */
-struct names {
-	const char *path, *file;
-	char *resolved;
-};
-
-static const char *file_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
-static bool matches(const char *pattern, const struct names *names)
-{
-	if (!strpbrk(pattern, "*?[\\")) /* a name: no glob to be read, and no locale to be asked */
-		return strcmp(pattern, names->file) == 0 || strcmp(pattern, names->path) == 0 ||
-		       (names->resolved && (strcmp(pattern, names->resolved) == 0 ||
-		                            strcmp(pattern, file_name(names->resolved)) == 0));
-	return fnmatch(pattern, names->file, 0) == 0 || fnmatch(pattern, names->path, 0) == 0 ||
-	       (names->resolved && (fnmatch(pattern, names->resolved, 0) == 0 ||
-	                            fnmatch(pattern, file_name(names->resolved), 0) == 0));
-}
-
-/*
- * p11-kit's .module files: `module: PATH`, the path relative to the directory
- * that p11-kit was built with unless absolute. The rest of them does not
- * concern the shim. In the order of no importance: one that names it is enough.
- */
-struct p11_kit_search {
-	const struct names *names;
-	bool found;
-};
-
-/* Whole lines: p11-kit knows no limit to their length, and inih does. */
-static void read_p11_kit_file(const char *path, struct p11_kit_search *search)
-{
-	static const char blanks[] = " \t\r";
-	size_t length;
-	char *text = file_text(path, &length), *rest = text, *line;
-	while (text && (line = strtok_r(rest, "\n", &rest))) {
-		char *name = line + strspn(line, blanks);
-		size_t end = strcspn(name, " \t:");
-		if (end != strlen("module") || memcmp(name, "module", end) != 0)
-			continue;
-		char *value = name + end + strspn(name + end, " \t:");
-		end = strlen(value);
-		while (end > 0 && strchr(blanks, value[end - 1]))
-			value[--end] = '\0';
-		if (matches(value, search->names) || matches(file_name(value), search->names))
-			search->found = true;
-	}
-	free(text);
-}
-
-static bool in_p11_kit_directory(const char *directory, const struct names *names)
-{
-	struct p11_kit_search search = {.names = names};
-	DIR *entries = opendir(directory);
-	const struct dirent *entry;
-	while (entries && !search.found && (entry = readdir(entries)) != NULL) {
-		char path[LINE_LENGTH];
-		if (fnmatch("*.module", entry->d_name, 0) == 0 &&
-		    snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < (int)sizeof path)
-			read_p11_kit_file(path, &search);
-	}
-	if (entries)
-		closedir(entries);
-	return search.found;
-}
-
-static bool in_p11_kit(const struct names *names)
-{
-	char user[LINE_LENGTH];
-	if (user_path(user, "pkcs11/modules") && in_p11_kit_directory(user, names))
-		return true;
-	return in_p11_kit_directory("/etc/pkcs11/modules", names) ||
-	       in_p11_kit_directory("/usr/share/p11-kit/modules", names);
-}
-
 /* modules = any | known | patterns: is the module among them? */
-static bool listed(const struct settings_list *list, const char *modules, const struct names *names)
+static bool listed(const struct settings_list *list, const char *modules, const struct match_names *names)
 {
 	if (strcmp(modules, "any") == 0)
 		return true;
 	if (strcmp(modules, "known") == 0) {
 		const struct setting *s;
 		DL_FOREACH (list->first, s)
-			if (strcmp(s->section, "*") != 0 && matches(s->section, names))
+			if (strcmp(s->section, "*") != 0 && match_module(s->section, names))
 				return true;
-		return in_p11_kit(names);
+		return match_p11_kit(names);
 	}
 	char *copy = strdup(modules), *rest = copy, *pattern;
 	bool found = false;
 	while (copy && !found && (pattern = strtok_r(rest, ", \t", &rest)))
-		found = matches(pattern, names);
+		found = match_module(pattern, names);
 	free(copy);
 	return found;
 }
 
 /* What holds for a module: the last of each key that matches, but an exclude always wins. */
-static void collect(const struct settings_list *list, const struct names *names,
+static void collect(const struct settings_list *list, const struct match_names *names,
                     const struct setting *last[KEYS], bool people)
 {
 	const struct setting *s;
@@ -628,8 +473,8 @@ static void collect(const struct settings_list *list, const struct names *names,
 	DL_FOREACH (list->first, s) {
 		if (s->key == PRODUCT && !people)
 			continue;
-		bool excluded = last[EXCLUDE] && value_number(EXCLUDE, last[EXCLUDE]->value) == 1;
-		if (matches(s->section, names) && !(s->key == EXCLUDE && excluded))
+		bool excluded = last[EXCLUDE] && key_value(EXCLUDE, last[EXCLUDE]->value) == 1;
+		if (match_module(s->section, names) && !(s->key == EXCLUDE && excluded))
 			last[s->key] = s;
 	}
 }
@@ -640,14 +485,14 @@ struct settings config_of_module(const char *path)
 	const struct settings_list *list = get();
 	if (!list)
 		return result;
-	struct names names = {path, file_name(path), realpath(path, NULL)};
+	struct match_names names = match_names_of(path);
 	const struct setting *last[KEYS];
 	const char *value[KEYS];
 	collect(list, &names, last, false);
 	for (int key = 0; key < KEYS; key++)
 		value[key] = last[key] ? last[key]->value : NULL;
-	bool excluded = value[EXCLUDE] && value_number(EXCLUDE, value[EXCLUDE]) == 1;
-#define NUMBER(key) (value[key] ? value_number(key, value[key]) : 0)
+	bool excluded = value[EXCLUDE] && key_value(EXCLUDE, value[EXCLUDE]) == 1;
+#define NUMBER(key) (value[key] ? key_value(key, value[key]) : 0)
 	result.in_scope = !excluded && (!value[MODULES_KEY] || listed(list, value[MODULES_KEY], &names));
 	result.observe = NUMBER(MODE) == 1;
 	result.already_report = NUMBER(ALREADY) == 1;
@@ -665,8 +510,7 @@ void config_explain(const char *path, void (*tell)(void *user, const struct expl
                     void *user)
 {
 	const struct settings_list *list = get();
-	struct names names = {path ? path : "", path ? file_name(path) : "",
-	                      path ? realpath(path, NULL) : NULL};
+	struct match_names names = match_names_of(path);
 	const struct setting *last[KEYS];
 	if (!list)
 		return;

@@ -5,7 +5,7 @@
  * settings built into the library (config/), /etc/p11shim/p11shim.conf,
  * $XDG_CONFIG_HOME/p11shim/p11shim.conf, the file named by P11SHIM_CONFIG, and
  * P11SHIM_<KEY> variables. In a process with raised privileges only the first two
- * count.
+ * count; to root, only files that nobody else may write (file.h).
  */
 #ifndef P11SHIM_CONFIG_H
 #define P11SHIM_CONFIG_H

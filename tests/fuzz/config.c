@@ -12,7 +12,8 @@ static char directory[] = "/tmp/p11shim-fuzz-XXXXXX";
 
 static void remove_directory(void)
 {
-	static const char *const parts[] = {"/p11shim/p11shim.conf",
+	static const char *const parts[] = {"/settings",
+	                                    "/p11shim/p11shim.conf",
 	                                    "/pkcs11/modules/fuzz.module",
 	                                    "/p11shim",
 	                                    "/pkcs11/modules",
@@ -28,15 +29,16 @@ static void remove_directory(void)
 static void make_directory(void)
 {
 	static const char *const parts[] = {"/p11shim", "/pkcs11", "/pkcs11/modules"};
-	char path[128], target[32];
+	char path[128], target[128];
 	CLAIM(mkdtemp(directory));
 	atexit(remove_directory);
 	for (size_t i = 0; i < COUNT(parts); i++) {
 		snprintf(path, sizeof path, "%s%s", directory, parts[i]);
 		CLAIM(mkdir(path, 0700) == 0);
 	}
-	file = memfd_create("settings", MFD_CLOEXEC);
-	snprintf(target, sizeof target, "/proc/self/fd/%d", file);
+	/* to root, a file counts only by a way that is root's, which one without a name has not */
+	snprintf(target, sizeof target, "%s/settings", directory);
+	file = open(target, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	CLAIM(file >= 0 && setenv("P11SHIM_CONFIG", target, 1) == 0);
 	snprintf(path, sizeof path, "%s/p11shim/p11shim.conf", directory);
 	CLAIM(symlink(target, path) == 0);
@@ -54,7 +56,7 @@ static void fill(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char named[64];
+	static char named[128];
 	struct settings first[COUNT(modules)], second[COUNT(modules)];
 
 	if (size < 1)

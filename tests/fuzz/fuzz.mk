@@ -12,7 +12,8 @@ fuzz-programs: $(FUZZ_ALL)
 
 FUZZ_CFLAGS = -std=gnu11 -O1 -g -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(TEST_WARNINGS) -Ishim -Iconfig -Itests/fuzz \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer -MMD -MP
-$(B)/fuzz/config $(B)/fuzz/variables: FUZZ_ROOMS = $(B)/fuzz/builtin.o shim/output.c shim/text.c
+$(B)/fuzz/config $(B)/fuzz/variables: FUZZ_ROOMS = $(B)/fuzz/builtin.o shim/output.c shim/text.c \
+	shim/keys.c shim/nearest.c shim/match.c shim/file.c
 $(B)/fuzz/config $(B)/fuzz/variables: FUZZ_LIBS = -linih
 $(B)/fuzz/config $(B)/fuzz/variables: $(B)/fuzz/builtin.o
 $(B)/fuzz/builtin.o: shim/builtin.S config/p11shim.conf tests/fuzz/modules.conf

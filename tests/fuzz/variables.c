@@ -14,7 +14,7 @@ static void set(unsigned which, const char *value)
 
 	which %= KEYS + COUNT(others);
 	if (which < KEYS) {
-		variable_name(name, sizeof name, (enum key)which);
+		key_variable(name, sizeof name, (enum key)which);
 		setenv(name, value, 1);
 	} else if (!strstr(value, "dev") && !strstr(value, "proc") && !strstr(value, "sys")) {
 		setenv(others[which - KEYS], value, 1);

@@ -125,7 +125,7 @@ static int mistakes(void)
 	struct settings s = config_of_module("/lib.so");
 	CHILD_CHECK(s.already_report && s.serialize == SERIALIZE_YES && s.fork == FORK_AUTO);
 	CHILD_CHECK(log_has("p11shim.conf:2: not a value of fork (auto, reset, strict, off): sometimes"));
-	CHILD_CHECK(log_has("p11shim.conf:3: no such key: spoon"));
+	CHILD_CHECK(log_has("p11shim.conf:3: no such setting: spoon"));
 	CHILD_CHECK(log_has("p11shim.conf:5: neither [section] nor key = value"));
 	CHILD_CHECK(log_has("p11shim.conf:6: line too long"));
 	CHILD_CHECK(log_has("p11shim.conf:8: only allowed in section [*]: log"));
@@ -145,6 +145,59 @@ static int long_names(void)
 	path[200] = 'x';
 	CHILD_CHECK(config_of_module(path).in_scope);
 	CHILD_CHECK(config_of_module(path).already_report);
+	return 0;
+}
+
+/* contract H3: a mistake is told with what may have been meant, if anything is near */
+static int near_ones(void)
+{
+	write_file("p11shim.conf",
+	           "[*]\nfrok = strict\nat_exit = retire\nfork = strikt\ndrain = on\nmode = Observe\n"
+	           "x = y\n[libsofthsn2.so]\nwait = pol\nlogs = stderr\n");
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	setenv("P11SHIM_FROK", "strict", 1);
+	setenv("P11SHIM_LOGOFF", "held", 1);
+	setenv("P11SHIM_Fork", "strict", 1);
+	setenv("P11SHIM_AT-EXIT", "retire", 1);
+	setenv("P11SHIM_DRAIN", "yse", 1);
+	setenv("P11SHIM_NOTHING_LIKE_IT", "1", 1);
+	struct settings s = config_of_module("/lib.so");
+	CHILD_CHECK(s.fork == FORK_AUTO && s.at_exit == AT_EXIT_AUTO && s.drain == DRAIN_NO && !s.observe);
+	CHILD_CHECK(log_has("p11shim.conf:2: no such setting: frok; did you mean fork?\n"));
+	CHILD_CHECK(log_has("p11shim.conf:3: no such setting: at_exit; did you mean at-exit?\n"));
+	CHILD_CHECK(log_has("p11shim.conf:4: not a value of fork (auto, reset, strict, off): strikt; did you "
+	                    "mean strict?\n"));
+	CHILD_CHECK(log_has("p11shim.conf:5: not a value of drain (no, yes, report): on\n"));
+	CHILD_CHECK(log_has(
+	        "p11shim.conf:6: not a value of mode (normal, observe): Observe; did you mean observe?\n"));
+	CHILD_CHECK(log_has("p11shim.conf:7: no such setting: x\n"));
+	CHILD_CHECK(
+	        log_has("p11shim.conf:9: not a value of wait (poll, forward): pol; did you mean poll?\n"));
+	CHILD_CHECK(log_has("p11shim.conf:10: no such setting: logs; did you mean log?\n"));
+	CHILD_CHECK(log_has(" settings P11SHIM_FROK: no such setting: frok; did you mean fork?\n"));
+	CHILD_CHECK(log_has(" settings P11SHIM_LOGOFF: no such setting: logoff; did you mean logout?\n"));
+	CHILD_CHECK(log_has(" settings P11SHIM_Fork: no such setting: Fork; did you mean P11SHIM_FORK?\n"));
+	CHILD_CHECK(log_has(
+	        " settings P11SHIM_AT-EXIT: no such setting: AT-EXIT; did you mean P11SHIM_AT_EXIT?\n"));
+	CHILD_CHECK(log_has(
+	        " settings P11SHIM_DRAIN: not a value of drain (no, yes, report): yse; did you mean yes?\n"));
+	CHILD_CHECK(log_has(" settings P11SHIM_NOTHING_LIKE_IT: no such setting: nothing-like-it\n"));
+	CHILD_CHECK(!log_has("softhsn")); /* a section may be of a module that is not there yet */
+	return 0;
+}
+
+/* contract H3: variables of ours that are no settings, of others, and empty ones are no mistakes */
+static int other_variables(void)
+{
+	setenv("P11SHIM_LOG", in_directory("log"), 1);
+	setenv("P11SHIM_TEST_SETTINGS", "x", 1);
+	setenv("P11SHIM_FROK", " ", 1);
+	setenv("P11SHIMS", "x", 1);
+	setenv("p11shim_plan", "x", 1);
+	setenv("MY_P11SHIM_FROK", "x", 1);
+	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	journal_note("test", "the log is open");
+	CHILD_CHECK(log_has("the log is open") && !log_has("settings"));
 	return 0;
 }
 
@@ -278,6 +331,8 @@ TEST(scope)
 TEST(known)
 TEST(mistakes)
 TEST(long_names)
+TEST(near_ones)
+TEST(other_variables)
 TEST(unreadable)
 TEST(a_directory)
 TEST(endless)
@@ -305,10 +360,11 @@ int main(int count, char **arguments)
 		return 1;
 	const struct CMUnitTest tests[] = {
 #define UNIT(name) cmocka_unit_test_setup(test_##name, setup)
-	        UNIT(defaults),  UNIT(precedence),   UNIT(globs),        UNIT(scope),       UNIT(known),
-	        UNIT(mistakes),  UNIT(long_names),   UNIT(unreadable),   UNIT(a_directory), UNIT(endless),
-	        UNIT(too_large), UNIT(lost_section), UNIT(each_mistake), UNIT(odd_bytes),   UNIT(no_value),
-	        UNIT(disabled),  UNIT(garbage),
+	        UNIT(defaults),     UNIT(precedence), UNIT(globs),           UNIT(scope),
+	        UNIT(known),        UNIT(mistakes),   UNIT(long_names),      UNIT(unreadable),
+	        UNIT(a_directory),  UNIT(endless),    UNIT(too_large),       UNIT(lost_section),
+	        UNIT(each_mistake), UNIT(odd_bytes),  UNIT(no_value),        UNIT(disabled),
+	        UNIT(garbage),      UNIT(near_ones),  UNIT(other_variables),
 	};
 	int failed = cmocka_run_group_tests_name("config", tests, NULL, NULL);
 	char command[300];

@@ -1,0 +1,200 @@
+/*
+ * p11shim-guard.c: see p11shim-guard.h.
+ *
+ * Memory is limited by what a process may write and has to itself (RLIMIT_DATA), not by addresses
+ * (RLIMIT_AS): a JVM and Go reserve many times what they use. Half of what the machine has, 4 GiB at
+ * most, 512 MiB at least: a JVM starts with a 64th of the machine's memory and some 300 MiB besides, and
+ * takes a quarter at most unless told otherwise; OpenSC and SoftHSM need some 20 MiB. What evades that
+ * (shared memory) is for the kernel to notice: this process is the first that it ends then.
+ *
+ * Files: 64 MiB, more than any log or token directory gets within seconds; writing on fails, and
+ * does not kill. Processor time: what all processors give within the time that is granted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "p11shim-guard.h"
+
+#define MIB (1024ULL * 1024)
+
+/* ---- limits */
+
+/* Not above what is allowed already. */
+static void limit(int what, unsigned long long most)
+{
+	struct rlimit now;
+	if (getrlimit((__rlimit_resource_t)what, &now) != 0)
+		return;
+	if (now.rlim_max == RLIM_INFINITY || now.rlim_max > most)
+		now.rlim_max = (rlim_t)most;
+	if (now.rlim_cur == RLIM_INFINITY || now.rlim_cur > now.rlim_max)
+		now.rlim_cur = now.rlim_max;
+	setrlimit((__rlimit_resource_t)what, &now);
+}
+
+static unsigned long long memory(void)
+{
+	unsigned long long half =
+	        (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGESIZE) / 2;
+	return half > 4096 * MIB ? 4096 * MIB : half < 512 * MIB ? 512 * MIB : half;
+}
+
+void guard_limit(int seconds)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	int first = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (first >= 0) {
+		(void)!write(first, "1000", 4);
+		close(first);
+	}
+	signal(SIGXFSZ, SIG_IGN);
+	limit(RLIMIT_CORE, 0);
+	limit(RLIMIT_DATA, memory());
+	limit(RLIMIT_FSIZE, 64 * MIB);
+	limit(RLIMIT_NOFILE, 1024);
+	limit(RLIMIT_CPU,
+	      ((unsigned long long)seconds + 1) * (unsigned long long)(processors > 0 ? processors : 1));
+	/* of the whole user, who has no more than the machine */
+	if (guard_crowd() > 0)
+		limit(RLIMIT_NPROC, guard_crowd() + 100);
+}
+
+unsigned long guard_crowd(void)
+{
+	char text[100], *slash;
+	int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	slash = strchr(text, '/'); /* running/all */
+	return slash ? strtoul(slash + 1, NULL, 10) : 0;
+}
+
+void guard_close_from(int first)
+{
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, first, ~0U, 0) == 0)
+		return;
+#endif
+	for (int fd = first; fd < 1024; fd++)
+		close(fd);
+}
+
+/* ---- signals */
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[40], text[512], *end;
+	int parent = 0;
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	end = strrchr(text, ')'); /* behind the name, which may have anything in it */
+	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+unsigned guard_ancestors(pid_t pids[GUARD_SPARED])
+{
+	unsigned count = 0;
+	for (pid_t pid = getpid(); pid > 1 && count < GUARD_SPARED; pid = parent_of(pid))
+		pids[count++] = pid;
+	return count;
+}
+
+#if defined __x86_64__
+#define OWN_ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined __i386__
+#define OWN_ARCHITECTURE AUDIT_ARCH_I386
+#elif defined __aarch64__
+#define OWN_ARCHITECTURE AUDIT_ARCH_AARCH64
+#endif
+
+#ifdef OWN_ARCHITECTURE
+
+/* System calls by which a process is signalled or stopped, and which argument says who. */
+static const struct {
+	unsigned call, argument;
+} signalling[] = {
+        {SYS_kill, 0},
+        {SYS_tkill, 0},
+        {SYS_tgkill, 0},
+        {SYS_rt_sigqueueinfo, 0},
+        {SYS_rt_tgsigqueueinfo, 0},
+        {SYS_prlimit64, 0},
+        {SYS_ptrace, 1},
+#ifdef SYS_pidfd_open
+        {SYS_pidfd_open, 0},
+#endif
+};
+
+#define LOAD(offset) (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(offset))
+#define IF(test, value, yes, no) \
+	(struct sock_filter) BPF_JUMP(BPF_JMP | (test) | BPF_K, (unsigned)(value), yes, no)
+#define ANSWER(value) (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, (unsigned)(value))
+#define REFUSE ANSWER(SECCOMP_RET_ERRNO | EPERM)
+#define ALLOW ANSWER(SECCOMP_RET_ALLOW)
+#define ARGUMENT(n) (offsetof(struct seccomp_data, args) + 8 * (n)) /* its lower half */
+
+/* Of one system call: goes on behind itself with another one. */
+static unsigned add_call(struct sock_filter *code, unsigned call, unsigned argument, const pid_t *spared,
+                         unsigned count)
+{
+	unsigned n = 0, length = count + 5;
+	code[n++] = IF(BPF_JEQ, call, 0, (unsigned char)length);
+	code[n++] = LOAD(ARGUMENT(argument));
+	for (unsigned i = 0; i < count; i++, n++)
+		code[n] = IF(BPF_JEQ, spared[i], (unsigned char)(length - n - 1), 0);
+	/* others' groups, and all; our own is 0, or by its number */
+	code[n++] = IF(BPF_JEQ, -getpid(), 1, 0);
+	code[n++] = IF(BPF_JGE, 0x80000000U, 1, 0);
+	code[n++] = ALLOW;
+	code[n++] = REFUSE;
+	return n;
+}
+
+void guard_signals(pid_t keeper, const pid_t *spared, unsigned count)
+{
+	enum { MOST = 5 + (sizeof signalling / sizeof signalling[0]) * (GUARD_SPARED + 8) };
+	struct sock_filter code[MOST];
+	pid_t all[GUARD_SPARED + 1] = {keeper};
+	unsigned n = 0;
+	memcpy(all + 1, spared, count * sizeof all[0]);
+	code[n++] = LOAD(offsetof(struct seccomp_data, arch));
+	code[n++] = IF(BPF_JEQ, OWN_ARCHITECTURE, 1, 0);
+	code[n++] = REFUSE;
+	for (unsigned i = 0; i < sizeof signalling / sizeof signalling[0]; i++) {
+		code[n++] = LOAD(offsetof(struct seccomp_data, nr));
+		n += add_call(code + n, signalling[i].call, signalling[i].argument, all, count + 1);
+	}
+	code[n++] = ALLOW;
+	struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	}
+}
+
+#else
+
+void guard_signals(pid_t keeper, const pid_t *spared, unsigned count)
+{
+	(void)keeper, (void)spared, (void)count;
+}
+
+#endif

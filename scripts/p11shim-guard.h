@@ -1,0 +1,32 @@
+/*
+ * p11shim-guard.h: what a process of foreign code may use up, and whom it may signal.
+ */
+#ifndef P11SHIM_GUARD_H
+#define P11SHIM_GUARD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * Limits for this process and its children: memory, processor time, size of files, descriptors,
+ * processes where its user is not root, no core. What of these cannot be had is left.
+ */
+void guard_limit(int seconds);
+
+/* Who started us, and they who started those, to the first process: not ours to be signalled. */
+#define GUARD_SPARED 16
+unsigned guard_ancestors(pid_t pids[GUARD_SPARED]);
+
+/*
+ * From now on this process, and what it starts, cannot signal the keeper, the spared, other
+ * process groups, or everybody. Where there are no filters nothing happens.
+ */
+void guard_signals(pid_t keeper, const pid_t *spared, unsigned count);
+
+/* How many threads the machine has. More than so many new ones while a module is asked are its. */
+#define GUARD_CROWD 1000
+unsigned long guard_crowd(void);
+
+void guard_close_from(int first);
+
+#endif
