@@ -40,9 +40,8 @@ struct function_list {
 	CK_RV (*C_GetInfo)(CK_INFO_PTR);
 };
 
-/* What the keeper knows and we do not: the module's process, and how it ended. */
+/* What the keeper knows and we do not: how the module's process ended. */
 struct kept {
-	_Atomic(pid_t) module;
 	_Atomic(int) status;
 	_Atomic(bool) ended;
 };
@@ -158,7 +157,6 @@ static _Noreturn void be_keeper(const char *path, bool initialise, int seconds, 
 	}
 	if (module < 0)
 		_exit(1);
-	kept->module = module;
 	close(out);
 	do
 		ended = waitpid(-1, &status, 0);
@@ -275,38 +273,28 @@ static void say_why(struct answer *answer, enum outcome outcome, const struct ke
 		snprintf(answer->error, sizeof answer->error, "%s", why);
 }
 
-/* Kills our children. Were there any? */
-static bool kill_children(void)
+/* Has this process children, running or ended? */
+static bool has_children(void)
 {
-	int pid;
-	bool any = false;
-	const struct rlimit none = {0, 0};
-	FILE *children = fopen("/proc/thread-self/children", "re");
-	while (children && fscanf(children, "%d", &pid) == 1) {
-		prlimit(pid, RLIMIT_NPROC, &none, NULL);
-		any = kill(pid, SIGKILL) == 0 || any;
-	}
-	if (children)
-		fclose(children);
-	return any;
+	siginfo_t what;
+	return waitid(P_ALL, 0, &what, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 /*
- * What the module has started is killed with it: with its namespace; or its session, and, if we are
- * the heir, what has left that.
+ * What the module has started is killed with it: with its namespace; or with all that is below the
+ * keeper, or below us if we are the heir of those whose parents have ended.
  */
-static void end_all(pid_t keeper, pid_t module, bool heir, bool namespace)
+static void end_all(pid_t keeper, bool heir, bool namespace)
 {
-	if (!namespace && module > 0) {
-		kill(-module, SIGKILL);
-		kill(module, SIGKILL);
-	}
-	kill(-keeper, SIGKILL);
+	if (!namespace)
+		guard_end_tree(heir ? getpid() : keeper);
 	kill(keeper, SIGKILL);
 	waitpid(keeper, NULL, 0);
 	/* each that dies may leave us others; what does not die in a second is left */
-	for (int i = 0; heir && i < 200 && kill_children(); i++) {
-		poll(NULL, 0, 5);
+	for (int i = 0; heir && i < 100 && has_children(); i++) {
+		if (i > 0)
+			poll(NULL, 0, 10);
+		guard_end_tree(getpid());
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
 	}
@@ -342,7 +330,7 @@ void ask_in_child(const char *path, bool initialise, int seconds, struct answer 
 	if (outcome == ENDED) /* the pipe, and so the module's process in a moment */
 		for (int i = 0; i < 200 && !kept->ended && !is_over(keeper, &(bool){false}); i++)
 			poll(NULL, 0, 5);
-	end_all(keeper, kept->module, heir, namespace);
+	end_all(keeper, heir, namespace);
 	handle_signals(SIG_DFL);
 	if (told_to_end)
 		raise(told_to_end);

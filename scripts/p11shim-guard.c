@@ -10,6 +10,7 @@
  * Files: 64 MiB, more than any log or token directory gets within seconds; writing on fails, and
  * does not kill. Processor time: what all processors give within the time that is granted.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -93,9 +94,9 @@ void guard_close_from(int first)
 		close(fd);
 }
 
-/* ---- signals */
+/* ---- processes */
 
-static pid_t parent_of(pid_t pid)
+static pid_t parent_of(pid_t pid, char *state)
 {
 	char path[40], text[512], *end;
 	int parent = 0;
@@ -106,15 +107,90 @@ static pid_t parent_of(pid_t pid)
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	end = strrchr(text, ')'); /* behind the name, which may have anything in it */
-	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+	return end && sscanf(end, ") %c %d", state, &parent) == 2 ? parent : 0;
 }
 
 unsigned guard_ancestors(pid_t pids[GUARD_SPARED])
 {
 	unsigned count = 0;
-	for (pid_t pid = getpid(); pid > 1 && count < GUARD_SPARED; pid = parent_of(pid))
+	for (pid_t pid = getpid(); pid > 1 && count < GUARD_SPARED; pid = parent_of(pid, &(char){0}))
 		pids[count++] = pid;
 	return count;
+}
+
+struct process {
+	pid_t pid, parent;
+	char state;
+	bool below;
+};
+
+static int by_number(const void *a, const void *b)
+{
+	return ((const struct process *)a)->pid - ((const struct process *)b)->pid;
+}
+
+/* All processes, in the order of their numbers; to be freed. */
+static struct process *all_processes(size_t *count)
+{
+	struct process *all = NULL;
+	size_t room = 0;
+	DIR *directory = opendir("/proc");
+	const struct dirent *entry;
+	*count = 0;
+	while (directory && (entry = readdir(directory)) != NULL) {
+		struct process process = {.pid = atoi(entry->d_name)};
+		if (process.pid <= 0)
+			continue;
+		if (*count == room) {
+			struct process *more = realloc(all, (room = 2 * room + 1000) * sizeof *all);
+			if (!more)
+				break;
+			all = more;
+		}
+		process.parent = parent_of(process.pid, &process.state);
+		all[(*count)++] = process;
+	}
+	if (directory)
+		closedir(directory);
+	qsort(all, *count, sizeof *all, by_number);
+	return all;
+}
+
+/* Signals those below root that are not in one of these states. How many? */
+static unsigned signal_tree(pid_t root, int signal, const char *but)
+{
+	size_t count;
+	unsigned signalled = 0;
+	struct process *all = all_processes(&count);
+	bool more = true;
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < count; i++) {
+			const struct process wanted = {.pid = all[i].parent}, *parent;
+			if (all[i].below)
+				continue;
+			parent = bsearch(&wanted, all, count, sizeof *all, by_number);
+			all[i].below = all[i].parent == root || (parent && parent->below);
+			more = more || all[i].below;
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		if (all[i].below && !strchr(but, all[i].state) && kill(all[i].pid, signal) == 0)
+			signalled++;
+	free(all);
+	return signalled;
+}
+
+/*
+ * Processes that multiply are not to be had by killing: for each that is gone another one may come.
+ * Those that are stopped do not multiply, and count where their number is limited. So all are
+ * stopped first, and killed when none runs any longer.
+ */
+void guard_end_tree(pid_t root)
+{
+	for (int i = 0; i < 300 && signal_tree(root, SIGSTOP, "TtZXx") > 0; i++)
+		;
+	signal_tree(root, SIGKILL, "ZXx");
 }
 
 #if defined __x86_64__

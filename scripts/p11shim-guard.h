@@ -27,6 +27,9 @@ void guard_signals(pid_t keeper, const pid_t *spared, unsigned count);
 #define GUARD_CROWD 1000
 unsigned long guard_crowd(void);
 
+/* Ends all that this process has started, and what those have, but not the process itself. */
+void guard_end_tree(pid_t root);
+
 void guard_close_from(int first);
 
 #endif
