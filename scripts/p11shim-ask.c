@@ -8,15 +8,14 @@
  * has answered, its time is over, or we are told to end, both are killed with all that they
  * started, daemons too. If we are killed, so are they. No session is opened and no PIN is known.
  *
- * Where the kernel allows it (to root, as a rule) the keeper is the first of a pid namespace: no
- * signal leaves that, and nobody in it outlives the keeper. Elsewhere a filter of system calls
- * keeps signals from us, from whoever started us, and from all at once (kill(-1)).
+ * A filter of system calls keeps the module's signals from us, from whoever started us, and from
+ * all at once (kill(-1)). It is no pid namespace: what the module writes into lock files, or tells
+ * a daemon, are numbers that others know.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,7 +138,6 @@ static _Noreturn void be_module(const char *path, bool initialise, int seconds, 
 
 /* ---- the keeper */
 
-/* Its own end is that of everything in its namespace. */
 static _Noreturn void be_keeper(const char *path, bool initialise, int seconds, struct kept *kept, int out,
                                 const pid_t *spared, unsigned count)
 {
@@ -151,8 +148,7 @@ static _Noreturn void be_keeper(const char *path, bool initialise, int seconds, 
 	pid_t module = fork();
 	if (module == 0) {
 		munmap(kept, sizeof *kept); /* which the module is not to write */
-		if (keeper != 1)
-			guard_signals(keeper, spared, count);
+		guard_signals(keeper, spared, count);
 		be_module(path, initialise, seconds, keeper, out);
 	}
 	if (module < 0)
@@ -281,13 +277,12 @@ static bool has_children(void)
 }
 
 /*
- * What the module has started is killed with it: with its namespace; or with all that is below the
- * keeper, or below us if we are the heir of those whose parents have ended.
+ * What the module has started is killed with it: all that is below the keeper, or below us if we
+ * are the heir of those whose parents have ended.
  */
-static void end_all(pid_t keeper, bool heir, bool namespace)
+static void end_all(pid_t keeper, bool heir)
 {
-	if (!namespace)
-		guard_end_tree(heir ? getpid() : keeper);
+	guard_end_tree(heir ? getpid() : keeper);
 	kill(keeper, SIGKILL);
 	waitpid(keeper, NULL, 0);
 	/* each that dies may leave us others; what does not die in a second is left */
@@ -309,14 +304,9 @@ void ask_in_child(const char *path, bool initialise, int seconds, struct answer 
 	        mmap(NULL, sizeof *kept, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	memset(answer, 0, sizeof *answer);
 	/* whoever executed us may have left us children of his own: not to be killed with the others */
-	bool heir = waitpid(-1, NULL, WNOHANG) < 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0,
-	     namespace = false;
-	if (kept != MAP_FAILED && make_pipe(end)) {
-		keeper = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
-		namespace = keeper >= 0;
-		if (!namespace)
-			keeper = fork();
-	}
+	bool heir = waitpid(-1, NULL, WNOHANG) < 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
+	if (kept != MAP_FAILED && make_pipe(end))
+		keeper = fork();
 	if (keeper < 0) {
 		fail(answer, "no child to ask it in", strerror(errno));
 		return;
@@ -330,7 +320,7 @@ void ask_in_child(const char *path, bool initialise, int seconds, struct answer 
 	if (outcome == ENDED) /* the pipe, and so the module's process in a moment */
 		for (int i = 0; i < 200 && !kept->ended && !is_over(keeper, &(bool){false}); i++)
 			poll(NULL, 0, 5);
-	end_all(keeper, heir, namespace);
+	end_all(keeper, heir);
 	handle_signals(SIG_DFL);
 	if (told_to_end)
 		raise(told_to_end);

@@ -16,6 +16,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -52,6 +53,20 @@ static unsigned long long memory(void)
 	return half > 4096 * MIB ? 4096 * MIB : half < 512 * MIB ? 512 * MIB : half;
 }
 
+/* The first processor that we may use: theirs. */
+static void stay_on_one(void)
+{
+	cpu_set_t all, one;
+	int processor = 0;
+	if (sched_getaffinity(0, sizeof all, &all) != 0)
+		return;
+	while (processor < CPU_SETSIZE - 1 && !CPU_ISSET(processor, &all))
+		processor++;
+	CPU_ZERO(&one);
+	CPU_SET(processor, &one);
+	sched_setaffinity(0, sizeof one, &one);
+}
+
 void guard_limit(int seconds)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -60,6 +75,8 @@ void guard_limit(int seconds)
 		(void)!write(first, "1000", 4);
 		close(first);
 	}
+	if (geteuid() == 0)
+		stay_on_one();
 	signal(SIGXFSZ, SIG_IGN);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_DATA, memory());
@@ -121,7 +138,7 @@ unsigned guard_ancestors(pid_t pids[GUARD_SPARED])
 struct process {
 	pid_t pid, parent;
 	char state;
-	bool below;
+	bool known, below;
 };
 
 static int by_number(const void *a, const void *b)
@@ -156,26 +173,28 @@ static struct process *all_processes(size_t *count)
 	return all;
 }
 
+/* Is it below root? Parents are asked once. */
+static bool is_below(struct process *all, size_t count, struct process *process, pid_t root)
+{
+	const struct process wanted = {.pid = process->parent};
+	struct process *parent;
+	if (!process->known) {
+		process->known = true; /* also an end to circles, where numbers were used again meanwhile */
+		parent = bsearch(&wanted, all, count, sizeof *all, by_number);
+		process->below = process->parent == root || (parent && is_below(all, count, parent, root));
+	}
+	return process->below;
+}
+
 /* Signals those below root that are not in one of these states. How many? */
 static unsigned signal_tree(pid_t root, int signal, const char *but)
 {
 	size_t count;
 	unsigned signalled = 0;
 	struct process *all = all_processes(&count);
-	bool more = true;
-	while (more) {
-		more = false;
-		for (size_t i = 0; i < count; i++) {
-			const struct process wanted = {.pid = all[i].parent}, *parent;
-			if (all[i].below)
-				continue;
-			parent = bsearch(&wanted, all, count, sizeof *all, by_number);
-			all[i].below = all[i].parent == root || (parent && parent->below);
-			more = more || all[i].below;
-		}
-	}
 	for (size_t i = 0; i < count; i++)
-		if (all[i].below && !strchr(but, all[i].state) && kill(all[i].pid, signal) == 0)
+		if (is_below(all, count, &all[i], root) && !strchr(but, all[i].state) &&
+		    kill(all[i].pid, signal) == 0)
 			signalled++;
 	free(all);
 	return signalled;
@@ -184,13 +203,23 @@ static unsigned signal_tree(pid_t root, int signal, const char *but)
 /*
  * Processes that multiply are not to be had by killing: for each that is gone another one may come.
  * Those that are stopped do not multiply, and count where their number is limited. So all are
- * stopped first, and killed when none runs any longer.
+ * stopped first, and killed when none runs any longer. The number of root's is not limited; but
+ * none of them runs while we do, on their one processor, and before all others.
  */
 void guard_end_tree(pid_t root)
 {
+	const struct sched_param first = {.sched_priority = 1}, again = {0};
+	cpu_set_t before;
+	bool moved = sched_getaffinity(0, sizeof before, &before) == 0;
+	stay_on_one();
+	bool alone = sched_setscheduler(0, SCHED_FIFO, &first) == 0;
 	for (int i = 0; i < 300 && signal_tree(root, SIGSTOP, "TtZXx") > 0; i++)
 		;
 	signal_tree(root, SIGKILL, "ZXx");
+	if (alone)
+		sched_setscheduler(0, SCHED_OTHER, &again);
+	if (moved)
+		sched_setaffinity(0, sizeof before, &before);
 }
 
 #if defined __x86_64__

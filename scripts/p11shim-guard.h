@@ -9,7 +9,7 @@
 
 /*
  * Limits for this process and its children: memory, processor time, size of files, descriptors,
- * processes where its user is not root, no core. What of these cannot be had is left.
+ * processes (root: one processor, see guard_end_tree), no core. What of these cannot be had is left.
  */
 void guard_limit(int seconds);
 
@@ -24,7 +24,7 @@ unsigned guard_ancestors(pid_t pids[GUARD_SPARED]);
 void guard_signals(pid_t keeper, const pid_t *spared, unsigned count);
 
 /* How many threads the machine has. More than so many new ones while a module is asked are its. */
-#define GUARD_CROWD 1000
+#define GUARD_CROWD 500
 unsigned long guard_crowd(void);
 
 /* Ends all that this process has started, and what those have, but not the process itself. */
