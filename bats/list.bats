@@ -124,3 +124,144 @@ left() {
 	info parameters
 	assert_output "$known"$'initialise\tCKR_ARGUMENTS_BAD\nasked 0'
 }
+
+# ---- Text of others
+
+# Names and files with what a terminal obeys, and what could forge a line.
+odd_names() {
+	esc=$'\033[31m'
+	odd=$HERE/$'new\nline\ttab\\n'$esc.so
+	cp "$NASTY_MODULE" "$odd"
+	ln -s "$odd" link.so
+	cp "$NASTY_MODULE" "$HERE/%s\\n\$(touch x) \"q\" 'ü' 卡.so"
+	cd "$HOME/.config/pkcs11/modules" || return
+	echo "module: $HERE/link.so" >$'a\n  says      evil\t\033[2J.module'
+	printf '%s\n' "module: $HERE/%s\\n\$(touch x) \"q\" 'ü' 卡.so" >q.module
+	printf 'module: /gone/\033[31m\302\2331m\377\342\200\256\342\200\250evil.so\n' >gone.module
+	mkdir -p "$HOME/.pki/nssdb" "$HOME/.config/p11shim"
+	printf 'library=/gone/nss\033]0;x\007.so\n' >"$HOME/.pki/nssdb/pkcs11.txt"
+	printf '[*]\nfr\033[2Jok = 1\ntrace = a\033[31mb\342\200\250c\302\205d\xff\n' >"$HOME/.config/p11shim/p11shim.conf"
+	cd "$HERE" || return
+}
+
+# nothing_obeyed TEXT
+nothing_obeyed() {
+	run bash -c 'LC_ALL=C grep -c -P "[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xff|(?<![\xc2-\xf4\x80-\xbf])[\x80-\xbf]" <<<"$1"' - "$1"
+	assert_output 0
+}
+
+@test "contract J1: list, config: no name, value or answer reaches a terminal as an order, or makes a line of its own" {
+	odd_names
+	export NASTY=none P11SHIM_LOG=$'x\nfork         = strict       built-in p11shim.conf:1'
+	export OPENSSL_CONF=/nowhere PKCS11_MODULE_PATH=$'/gone/ssl\033c.so'
+	run p11shim list --init
+	assert_success
+	nothing_obeyed "$output"
+	run p11shim list --init
+	assert_line "  file      $HERE/new?line?tab\\n?[31m.so"
+	assert_line "  name      $HERE/link.so"
+	assert_line "  named in  $HOME/.config/pkcs11/modules/a?  says      evil??[2J.module"
+	assert_line "%s\\n\$(touch x) \"q\" 'ü' 卡.so"
+	assert_line "  file      $HERE/%s\\n\$(touch x) \"q\" 'ü' 卡.so"
+	assert_equal "$(grep -c '^  says      Nasty 1.2, Nobody, Cryptoki 2.40$' <<<"$output")" 2
+	assert_line '?[31m?1m???evil.so'
+	assert_line 'nss?]0;x?.so'
+	assert_line 'ssl?c.so'
+	refute_line --partial '  says      evil'$'\t'
+	for module in '' link.so $'gone\033[2J.so'; do
+		run p11shim config ${module:+"$module"}
+		assert_success
+		nothing_obeyed "$output"
+		run p11shim config ${module:+"$module"}
+		assert_line --regexp '^trace  *= a\?\[31mb\?+c\?+d\? +'"$HOME"'/.config/p11shim/p11shim.conf:3$'
+		assert_equal "$(grep -c '^fork ' <<<"$output")" 1
+		assert_line --partial 'ignored: '"$HOME"'/.config/p11shim/p11shim.conf:2: no such setting: fr?[2Jok'
+	done
+	[ ! -e x ]
+}
+
+@test "contract J1: p11shim-info --config by hand: likewise, and its lines have three parts" {
+	printf '[*]\ntrace = a\tb\033c\n' >$'set\tting\ns'
+	P11SHIM_CONFIG=$HERE/$'set\tting\ns' P11SHIM_LOG=$'a\nfork\tstrict\tx' run env $'P11SHIM_FO\033RK=1' \
+		"$TREE/build/p11shim-info" --config
+	assert_line 'p11shim: P11SHIM_FO?RK: no such setting: fo?rk; did you mean fork?'
+	assert_line $'trace\ta\tb?c\t'"$HERE/set?ting?s:2"
+	assert_line $'log\ta?fork\tstrict\tx\tP11SHIM_LOG'
+	nothing_obeyed "$output"
+}
+
+# ---- JSON
+
+@test "contract J1: list --json, config --json: one document each, of the form that the manual tells, whatever is in it" {
+	odd_names
+	unset NASTY
+	export P11SHIM_LOG=$'x\n"\\' P11SHIM_FROK=1
+	run_split() {
+		run --separate-stderr "$@"
+	}
+	run_split p11shim list --json --init
+	assert_success
+	assert_equal "${stderr?}" ''
+	jq -e --slurp 'length == 1 and (.[0] | keys == ["mistakes", "modules"])' <<<"$output"
+	jq -e '[.modules[] | keys] | unique == [["cryptoki", "description", "error", "file", "initialise", "manufacturer",
+		"name", "named_in", "names", "product", "settings", "silent", "version"]]' <<<"$output"
+	jq -e --arg name "%s\\n\$(touch x) \"q\" 'ü' 卡.so" '.modules[] | select(.name == $name) |
+		.cryptoki == "2.40" and .description == "Nasty" and .version == "1.2" and .manufacturer == "Nobody" and
+		.silent == null and .initialise == null and .error == null and .product == null and .names == [] and
+		(.named_in | length) == 1 and (.settings | length) > 10' <<<"$output"
+	jq -e '[.modules[] | select(.error == "not there" and .cryptoki == null and .settings == [])] | length == 2' <<<"$output"
+	jq -e --arg home "$HOME" '.mistakes == [$home + "/.config/p11shim/p11shim.conf:2: no such setting: fr?[2Jok",
+		"P11SHIM_FROK: no such setting: frok; did you mean fork?"]' <<<"$output"
+	mistakes=$(jq .mistakes <<<"$output")
+	for module in '' link.so libsofthsm22.so; do
+		run_split p11shim config --json ${module:+"$module"}
+		assert_success
+		assert_equal "$stderr" ''
+		jq -e --slurp 'length == 1 and (.[0] | keys == ["mistakes", "module", "settings"])' <<<"$output"
+		assert_equal "$(jq .mistakes <<<"$output")" "$mistakes"
+		jq -e '[.settings[] | keys] | unique == [["key", "line", "section", "source", "value"]]' <<<"$output"
+		jq -e '.settings[] | select(.key == "log") | .value == "x?\"\\" and .line == null and .source == "P11SHIM_LOG"' <<<"$output"
+		jq -e '.settings[] | select(.key == "trace") | .line == 3 and .section == "*"' <<<"$output"
+	done
+	jq -e '.module == {name: "libsofthsm22.so", file: "libsofthsm22.so", there: false, meant: "libsofthsm2.so"}' <<<"$output"
+	run_split p11shim config --json
+	jq -e '.module == null' <<<"$output"
+	run_split p11shim config --json one two
+	assert_failure 2
+	assert_equal "$output" ''
+	run p11shim list --json --seconds 0
+	assert_failure 2
+}
+
+# ---- What may have been meant
+
+@test "contract H3: config tells which module may have been meant, list and config which mistakes there are" {
+	cp "$NASTY_MODULE" libmydevice-p11.so
+	echo "module: $HERE/libmydevice-p11.so" >"$HOME/.config/pkcs11/modules/mine.module"
+	export P11SHIM_FROK=1
+	while read -r asked meant; do
+		run p11shim config "$asked"
+		assert_success
+		assert_line "p11shim: not there: $asked; did you mean $meant? What would hold for $asked:"
+		assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
+	done <<-TABLE
+		libmydevcie-p11.so libmydevice-p11.so
+		LIBMYDEVICE-P11.SO libmydevice-p11.so
+		/elsewhere/libmydevice-p11.so $HERE/libmydevice-p11.so
+		libCryptoki2_46.so libCryptoki2_64.so
+	TABLE
+	for asked in nothing-like-it.so libcknfast.so; do
+		run p11shim config "$asked"
+		assert_line "p11shim: not there: $asked; what would hold for it:"
+	done
+	run p11shim config libmydevice-p11.so
+	refute_output --partial 'not there'
+	run p11shim list
+	assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
+	assert_equal "$(grep -c ignored: <<<"$output")" 1
+	run p11shim run true
+	assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
+	run p11shim run --set frok=strict true
+	assert_failure 2
+	assert_output --partial 'no such setting: frok; did you mean fork?'
+}

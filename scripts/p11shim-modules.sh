@@ -1,13 +1,38 @@
 # shellcheck shell=sh
-# p11shim-modules.sh: which PKCS #11 modules this machine has, what they are, and which
-# settings hold for them. Part of p11shim, read by it.
+# p11shim-modules.sh: which PKCS #11 modules this machine has, and where they are named. Part of
+# p11shim, read by it.
 #
-# From p11shim and p11shim-programs.sh come library, root and others (SC2154).
+# From p11shim and its other parts come newline, config_files and others (SC2154).
 # shellcheck disable=SC2154
 #
-# Settings are what the library says (p11shim-info --config); they are not read here.
+# Modules are told of by lines, a tab between their parts. A path may have either in it: it is
+# packed there, see pack.
 
 tab=$(printf '\t')
+
+# pack PATH: on one line, without tabs; unpack undoes that.
+pack() {
+	case $1 in
+	*[\\"$tab$newline"]*) printf '%s\n' "$1" | sed -e 's/\\/\\\\/g' -e "s/$tab/\\\\t/g" -e '$!s/$/\\n/' | tr -d '\n' ;;
+	*) printf '%s' "$1" ;;
+	esac
+}
+
+# unpack PACKED: sets unpacked.
+unpack() {
+	case $1 in
+	*\\*)
+		unpacked=$(printf '%b.' "$1")
+		unpacked=${unpacked%.}
+		;;
+	*) unpacked=$1 ;;
+	esac
+}
+
+# named PATH WHERE: a line of it.
+named() {
+	printf '%s\t%s\n' "$(pack "$1")" "$(pack "$2")"
+}
 
 # ---- Where modules are named
 
@@ -52,7 +77,7 @@ user_settings() {
 	esac
 }
 
-# p11-kit's .module files, PATH<tab>FILE for each: first the user's.
+# p11-kit's .module files, a line PATH<tab>FILE for each: first the user's.
 p11_kit_modules() {
 	for file_ in "$(user_settings)"/pkcs11/modules/*.module \
 		/etc/pkcs11/modules/*.module /usr/share/p11-kit/modules/*.module; do
@@ -66,7 +91,7 @@ p11_kit_modules() {
 			path=${path:-$name}
 			;;
 		esac
-		printf '%s\t%s\n' "$path" "$file_"
+		named "$path" "$file_"
 	done
 }
 
@@ -80,7 +105,7 @@ nss_modules() {
 			/*) ;;
 			*) path=$(in_usual_place "$path" | grep . || printf '%s' "$path") ;;
 			esac
-			printf '%s\t%s\n' "$path" "$file_"
+			named "$path" "$file_"
 		done
 	done
 }
@@ -93,13 +118,13 @@ openssl_modules() {
 			path=$(value_of "$key" "$file_" | sed 's/[[:blank:]]*#.*//')
 			case $path in
 			'' | *\$*) ;;
-			*) printf '%s\t%s\n' "$path" "$file_" ;;
+			*) named "$path" "$file_" ;;
 			esac
 		done
 	done
 	for key in PKCS11_MODULE_PATH PKCS11_PROVIDER_MODULE; do
 		eval "path=\${$key-}"
-		[ -z "$path" ] || printf '%s\t%s\n' "$path" "$key"
+		[ -z "$path" ] || named "$path" "$key"
 	done
 }
 
@@ -112,7 +137,7 @@ usual_modules() {
 		IFS=$newline
 		# shellcheck disable=SC2086 # globs
 		for path in $names; do
-			[ ! -f "$path" ] || printf '%s\t\n' "$directory/$path"
+			[ ! -f "$path" ] || named "$directory/$path" ''
 		done
 	done
 }
@@ -135,7 +160,8 @@ modules_met() {
 # met HOW: lines PATH<tab>FILE become PATH<tab>HOW: FILE.
 met() {
 	while IFS=$tab read -r path file_; do
-		if [ -f "$file_" ] && ! meant_for "${file##*/}" "$file_"; then
+		unpack "$file_"
+		if [ -f "$unpacked" ] && ! meant_for "${file##*/}" "$unpacked"; then
 			continue
 		fi
 		printf '%s\t%s\n' "$path" "$1: $file_"
@@ -152,157 +178,4 @@ meant_for() {
 	case " $(printf '%s' "$not" | tr ',' ' ') " in
 	*" $1 "*) return 1 ;;
 	esac
-}
-
-# ---- list
-
-list_options() {
-	init='' seconds=5
-	while [ $# -gt 0 ]; do
-		case $1 in
-		--init) init=--init ;;
-		--seconds=*) seconds=${1#*=} ;;
-		--seconds)
-			[ $# -gt 1 ] || misused 'list: --seconds wants a number'
-			seconds=$2
-			shift
-			;;
-		*) misused "list: no such option: $1 ($us list --help)" ;;
-		esac
-		shift
-	done
-	case $seconds in
-	'' | *[!0-9]* | 0) misused "list: --seconds wants a number above 0, not $seconds" ;;
-	esac
-}
-
-# All of them, FILE<tab>NAME<tab>WHERE NAMED on each line: several names may lead to one file.
-all_modules() {
-	{
-		p11_kit_modules
-		nss_modules
-		openssl_modules
-		usual_modules
-	} | while IFS=$tab read -r path named; do
-		real=$(readlink -f -- "$path") || real=$path
-		printf '%s\t%s\t%s\n' "$real" "$path" "$named"
-	done
-}
-
-# product_of NAME: the later section counts, as for the library.
-product_of() {
-	known_names | while IFS=$tab read -r name product; do
-		# shellcheck disable=SC2254 # a glob
-		case $1 in
-		$name) printf '%s\n' "$product" ;;
-		esac
-	done | sed '$!d'
-}
-
-# split_setting LINE: sets key, value, which may be empty or have tabs in it, and source.
-split_setting() {
-	key=${1%%"$tab"*} value=${1#*"$tab"}
-	source=${value##*"$tab"} value=${value%"$tab"*}
-}
-
-# Settings of a module that do not hold for every one.
-own_settings() {
-	"$info" --config "$1" 2>/dev/null | grep -v -e "^product$tab" -e "${tab}built-in p11shim\\.conf" |
-		while IFS= read -r line; do
-			split_setting "$line"
-			printf '  setting   %s = %s (%s)\n' "$key" "$value" "$source"
-		done
-}
-
-# What it says of itself, on one line.
-what_it_says() {
-	answer=$("$info" --info ${init:+"$init"} --seconds "$seconds" "$1" </dev/null)
-	cryptoki='' manufacturer='' description='' version_='' silent='' error=''
-	while IFS=$tab read -r name text; do
-		case $name in
-		cryptoki) cryptoki=$text ;;
-		manufacturer) manufacturer=$text ;;
-		description) description=$text ;;
-		version) version_=$text ;;
-		silent) silent=$text ;;
-		error) error=$text ;;
-		esac
-	done <<-ANSWER
-		$answer
-	ANSWER
-	if [ -n "$error" ]; then
-		echo "  error     $error"
-	elif [ -n "$silent" ]; then
-		echo "  says      Cryptoki $cryptoki, and no more before it is initialised ($silent${init:+; not then either})"
-	else
-		echo "  says      $description $version_, $manufacturer, Cryptoki $cryptoki"
-	fi
-}
-
-show_module() {
-	file_=$1
-	names=$(printf '%s\n' "$modules" | sed -n "s|^$(printf '%s' "$1" | sed 's/[|.*[\\^$]/\\&/g')$tab||p")
-	first=$(printf '%s\n' "$names" | sed 1q)
-	first=${first%%"$tab"*}
-	if [ ! -f "$file_" ]; then
-		printf '%s\n  error     not there\n' "${first##*/}"
-	else
-		printf '%s%s\n' "${first##*/}" "$(product_of "${first##*/}" | sed 's/^/: /')"
-		printf '  file      %s\n' "$file_"
-	fi
-	printf '%s\n' "$names" | cut -f 1 | grep -vxF -e "$file_" | sort -u | sed 's/^/  name      /'
-	printf '%s\n' "$names" | cut -f 2 | grep . | sort -u | sed 's/^/  named in  /'
-	[ ! -f "$file_" ] || [ -z "$info" ] || {
-		what_it_says "$file_"
-		own_settings "$file_"
-	}
-}
-
-# One after another is told, since each may take its time.
-command_list() {
-	list_options "$@"
-	find_library
-	find_info || say 'no p11shim-info: names and files only'
-	modules=$(all_modules)
-	[ -n "$modules" ] || say 'no modules found'
-	printf '%s\n' "$modules" | cut -f 1 | awk '$0 != "" && !seen[$0]++' | while IFS= read -r module; do
-		tell "$(show_module "$module")"
-	done
-}
-
-# ---- config
-
-# listed_as NAME: the path of a module that list shows by that name.
-listed_as() {
-	all_modules | while IFS=$tab read -r file_ path named; do
-		case $1 in
-		"${path##*/}" | "${file_##*/}") printf '%s\n' "$path" ;;
-		esac
-	done | sed 1q
-}
-
-command_config() {
-	case ${1-} in
-	--) shift ;;
-	-?*) misused "config: no such option: $1 ($us config --help; before a module of that name: --)" ;;
-	esac
-	[ $# -le 1 ] || misused "config: one module ($us config --help)"
-	find_library
-	find_info || misused "no p11shim-info beside $library: run make, or install it anew"
-	if [ $# -eq 1 ]; then
-		case $1 in
-		*/*) set -- "$(absolute "$1")" ;;
-		*)
-			path=$(in_usual_place "$1")
-			path=${path:-$(listed_as "$1")}
-			set -- "${path:-$1}"
-			;;
-		esac
-		[ -f "$1" ] || say "not there: $1; what would hold for it:"
-	fi
-	settings=$("$info" --config "$@") || misused 'p11shim-info cannot tell the settings'
-	printf '%s\n' "$settings" | while IFS= read -r line; do
-		split_setting "$line"
-		printf '%-12s = %-12s %s\n' "$key" "$value" "$source"
-	done
 }

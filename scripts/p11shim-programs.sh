@@ -508,6 +508,10 @@ setting() {
 # Shows lines of modules_met, PATH<tab>WHERE; is the module left alone?
 show_met() {
 	while IFS=$tab read -r path where; do
+		unpack "$where"
+		where=$unpacked
+		unpack "$path"
+		path=$unpacked
 		excluded=$(setting exclude yes "$path")
 		[ -f "$path" ] || path="$path (not there)"
 		finding module "${path##*/}" "$path, $where${excluded:+; left alone: $excluded}"

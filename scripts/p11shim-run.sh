@@ -82,8 +82,10 @@ set_key() {
 		set_trace "${1#*=}"
 		;;
 	?*=?*)
-		setting_keys | grep -qxF -e "$key" ||
-			misused "--set: no such setting: $key ($us help settings shows all)"
+		setting_keys | grep -qxF -e "$key" || {
+			near=$(find_info && setting_keys | "$info" --nearest "$key")
+			misused "--set: no such setting: $key${near:+; did you mean $near?} ($us help settings shows all)"
+		}
 		variable=P11SHIM_$(printf '%s' "$key" | tr 'a-z-' 'A-Z_')
 		mistake=$(mistakes "$variable" "${1#*=}")
 		[ -z "$mistake" ] || misused "--set: ${mistake#"$variable": }"
@@ -188,7 +190,7 @@ foretell() {
 	log_file='' trace_file=''
 	rest=$(
 		[ -z "$assignments" ] || eval "export $assignments"
-		exec "$info" --config 2>&1
+		exec "$info" --config --raw 2>&1
 	)$newline
 	while [ -n "$rest" ]; do
 		line=${rest%%"$newline"*} rest=${rest#*"$newline"}

@@ -89,3 +89,11 @@ quoted_if_need_be() {
 	*) printf '%s' "$1" ;;
 	esac
 }
+
+# json_string TEXT: the same as plain, as a string of JSON, with the quotes around it.
+json_string() {
+	case $1 in
+	*[!\ -~]* | *[\\\"]*) printf '"%s"' "$(plain "$1" | sed 's/[\\"]/\\&/g')" ;;
+	*) printf '"%s"' "$1" ;;
+	esac
+}

@@ -12,7 +12,7 @@ DATADIR = $(PREFIX)/share
 COMPLETIONDIR = $(DATADIR)/bash-completion/completions
 
 INFO = $(B)/p11shim-info
-PARTS = $(addprefix scripts/p11shim-,text.sh elf.sh programs.sh preload.sh starters.sh modules.sh run.sh)
+PARTS = $(addprefix scripts/p11shim-,text.sh elf.sh programs.sh preload.sh starters.sh modules.sh list.sh run.sh)
 REPORT_PARTS = $(wildcard scripts/report/*)
 CONFIG_FILES = config/p11shim.conf config/modules.conf
 
