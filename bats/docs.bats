@@ -70,7 +70,7 @@ keys_of_file() {
 
 # The table in the library: free text has no values there.
 keys_of_library() {
-	sed -n 's/^ *\[[A-Z_]*\] = {"\([a-z-]*\)", {\(.*\)}, \(true\|false\)},$/\1\t\2\t\3/p' "$ROOT/shim/config.c" |
+	sed -n 's/^ *\[[A-Z_]*\] = {"\([a-z-]*\)", {\(.*\)}, \(true\|false\)},$/\1\t\2\t\3/p' "$ROOT/shim/keys.c" |
 		sed 's/", "/|/g; s/"//g; s/true$/global/; s/false$//'
 }
 
