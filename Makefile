@@ -174,7 +174,7 @@ include tests/unit/unit.mk docs/docs.mk scripts/p11shim.mk scripts/release.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk tests/fuzz/fuzz.mk)
 
 ifneq ($(filter install% uninstall%,$(MAKECMDGOALS)),)
-$(call check_names,unfit,DESTDIR PREFIX LIBDIR BINDIR MANDIR DATADIR COMPLETIONDIR DOCDIR)
+$(call check_names,unfit,DESTDIR PREFIX LIBDIR BINDIR MANDIR DATADIR COMPLETIONDIR ZSHDIR FISHDIR DOCDIR)
 endif
 
 TEST_PROGRAMS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)

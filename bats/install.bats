@@ -146,7 +146,12 @@ in_tree() {
 	in_tree DESTDIR="$HERE/stage" PREFIX=/usr DATADIR=/usr/share install
 	run stage/usr/bin/p11shim help settings
 	assert_success
-	[ -e stage/usr/share/bash-completion/completions/p11shim ]
+	cmp "$TREE/scripts/p11shim-completion.bash" stage/usr/share/bash-completion/completions/p11shim
+	cmp "$TREE/scripts/p11shim-completion.zsh" stage/usr/share/zsh/site-functions/_p11shim
+	cmp "$TREE/scripts/p11shim-completion.fish" stage/usr/share/fish/vendor_completions.d/p11shim.fish
+	in_tree DESTDIR="$HERE/stage" PREFIX=/usr DATADIR=/usr/share uninstall
+	run find stage -type f
+	assert_output ''
 }
 
 @test "contract J2: ARCH: the library of another architecture is installed beside this one's, and goes alone" {

@@ -1366,6 +1366,6 @@ install_there() {
 	for option in --log --log-level --trace --trace-level --observe --debug --config --set; do
 		assert_line --regexp "^  $option "
 		grep -qF -- "*$option*" "$ROOT/docs/p11shim.1.scd"
-		grep -qF -- " $option" "$ROOT/scripts/p11shim-completion.bash"
+		grep -qF -- " $option" "$ROOT/scripts/p11shim-complete.sh"
 	done
 }

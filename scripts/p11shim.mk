@@ -4,15 +4,18 @@
 #   DATADIR/p11shim                  its parts, p11shim-report with its own, and the built-in
 #                                    settings, to read; the command looks in ../share
 #   LIBDIR/p11shim/p11shim-info      what asks modules; for the machine that LIBDIR is for
-#   COMPLETIONDIR/p11shim            for bash
+#   COMPLETIONDIR/p11shim            for bash; ZSHDIR/_p11shim, FISHDIR/p11shim.fish
 #
-# None of these three is taken from the environment, where others may mean theirs.
+# None of these is taken from the environment, where others may mean theirs.
 BINDIR = $(PREFIX)/bin
 DATADIR = $(PREFIX)/share
 COMPLETIONDIR = $(DATADIR)/bash-completion/completions
+ZSHDIR = $(DATADIR)/zsh/site-functions
+FISHDIR = $(DATADIR)/fish/vendor_completions.d
+COMPLETIONS = $(COMPLETIONDIR)/p11shim $(ZSHDIR)/_p11shim $(FISHDIR)/p11shim.fish
 
 INFO = $(B)/p11shim-info
-PARTS = $(addprefix scripts/p11shim-,text.sh elf.sh programs.sh preload.sh starters.sh modules.sh list.sh run.sh)
+PARTS = $(addprefix scripts/p11shim-,text.sh elf.sh programs.sh preload.sh starters.sh modules.sh list.sh run.sh complete.sh)
 REPORT_PARTS = $(wildcard scripts/report/*)
 CONFIG_FILES = config/p11shim.conf config/modules.conf
 
@@ -55,7 +58,7 @@ uninstall: uninstall-command
 endif
 
 install-command: $(B)/shim/version
-	$(call quiet,INSTALL $(DESTDIR)$(BINDIR)/p11shim)install -d $(B) $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(DESTDIR)$(COMPLETIONDIR)
+	$(call quiet,INSTALL $(DESTDIR)$(BINDIR)/p11shim)install -d $(B) $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(addprefix $(DESTDIR),$(dir $(COMPLETIONS)))
 	@sed -e "s|^version=.*|version='$$(cat $<)'|" -e "s|^libdir=.*|libdir='$(LIBDIR)'|" \
 		scripts/p11shim >$(B)/p11shim.install
 	@install -m 755 $(B)/p11shim.install $(DESTDIR)$(BINDIR)/p11shim
@@ -64,7 +67,9 @@ install-command: $(B)/shim/version
 	@install -m 644 $(REPORT_PARTS) $(SHARE)/report
 	@install -m 644 $(CONFIG_FILES) $(SHARE)/config
 	@install -m 644 scripts/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
+	@install -m 644 scripts/p11shim-completion.zsh $(DESTDIR)$(ZSHDIR)/_p11shim
+	@install -m 644 scripts/p11shim-completion.fish $(DESTDIR)$(FISHDIR)/p11shim.fish
 
 uninstall-command: $(B)/shim/version
-	$(call quiet,REMOVE  $(DESTDIR)$(BINDIR)/p11shim)rm -f $(DESTDIR)$(BINDIR)/p11shim $(DESTDIR)$(COMPLETIONDIR)/p11shim $(addprefix $(SHARE)/,$(SHARED))
+	$(call quiet,REMOVE  $(DESTDIR)$(BINDIR)/p11shim)rm -f $(addprefix $(DESTDIR),$(BINDIR)/p11shim $(COMPLETIONS)) $(addprefix $(SHARE)/,$(SHARED))
 	@rmdir $(SHARE)/report $(SHARE)/config $(SHARE) 2>/dev/null || true

@@ -1,0 +1,168 @@
+#!/usr/bin/env bats
+# Completion of p11shim's command line: the table that is asked by bash, zsh and fish, and each
+# of these with it. What bash makes of words with = in them is in wrapper.bats and install.bats.
+#
+# Single quotes hold programs for other shells:
+# shellcheck disable=SC2016
+
+load helper
+
+setup_file() {
+	export TREE=$BATS_FILE_TMPDIR/tree
+	mkdir -p "$TREE/shim" "$TREE/build"
+	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
+	cp "$ROOT/shim/libp11shim.map" "$TREE/shim"
+	cp "$SHIM" "$TREE/build/libp11shim.so"
+	cp "$BUILD/p11shim-info" "$TREE/build"
+}
+
+setup() {
+	HERE=$(realpath "$BATS_TEST_TMPDIR")
+	mkdir "$HERE/files" "$HERE/home"
+	cd "$HERE/files" || return
+	touch log 'a trace'
+	export HOME=$HERE/home PATH=$TREE/scripts:$PATH
+	unset XDG_CONFIG_HOME XDG_DATA_HOME
+}
+
+# asked WORD...: what p11shim answers, candidates without what they are, directives behind a slash.
+asked() {
+	timeout 60 p11shim complete -- "$@" | sed -e 's,^\t,/,' -e 's/\t.*//' | tr '\n' '|'
+}
+
+@test "contract J1: completion: the table has every command and option that --help tells, and no other" {
+	local command
+
+	diff <(p11shim help | sed -n 's/^[ U].*p11shim \([a-z]*\) .*/\1/p' | sort -u) \
+		<(asked '' | tr '|' '\n' | grep -v '^--' | sort)
+	for command in run check list config report; do
+		diff <(p11shim $command --help | grep -oE '^  --[a-z-]+|^Usage.*' | grep -oE -e '--[a-z][a-z-]*' | sort -u | grep -v -e '--help') \
+			<(asked $command - | tr '|' '\n' | grep -vx -e '--' -e '--help' | grep . | sort)
+	done
+}
+
+@test "contract J1: completion: what may follow" {
+	mkdir -p "$HOME/.config/pkcs11/modules" "$HOME/.local/share/applications"
+	echo "module: $HERE/libmine-p11.so" >"$HOME/.config/pkcs11/modules/mine.module"
+	printf 'module: %s\n' "/gone/libmine"$'\033'"x.so" >"$HOME/.config/pkcs11/modules/odd.module"
+	touch "$HOME/.local/share/applications/org.mine.Mail.desktop"
+	while IFS='|' read -r words expected; do
+		# shellcheck disable=SC2086 # words
+		run asked $words
+		assert_equal "$words: $output" "$words: ${expected//!/|}"
+	done <<-'TABLE'
+		ch|check!
+		run --tr|--trace!--trace-level!
+		run --log s|stderr!syslog!/files!
+		run --log=s|/prefix --log=!stderr!syslog!/files!
+		run --log-level c|calls!
+		run --set at|/nospace!at-exit=!
+		run --set fork=s|/prefix fork=!strict!
+		run --set=fork=s|/prefix --set=!/prefix --set=fork=!strict!
+		run --set x*=|
+		run --config x|/files!
+		run --set fork=strict --observe -- certuti|/program 6!
+		run --log x certutil -x lo|/program 4!
+		run -- --log|/program 3!
+		check org.mi|org.mine.Mail.desktop!/program 2!
+		list --s|--seconds!
+		list --seconds 3|
+		config libmine|libmine-p11.so!
+		config /x|/files!
+		config -- libmine|libmine-p11.so!
+		report --html x|/files!
+		report a -|--json!--html!--no-symbols!--help!
+		report a x|/files!
+		help sett|settings!
+		no-such x|
+	TABLE
+}
+
+@test "contract J1: completion in fish" {
+	command -v fish >/dev/null || skip "no fish here"
+	# offered COMMAND LINE
+	offered() {
+		timeout 60 fish --no-config -c 'source $argv[1]; complete -C $argv[2]' \
+			"$TREE/scripts/p11shim-completion.fish" "$1" | sed 's/\t.*//' | tr '\n' '|'
+	}
+	while IFS='|' read -r line expected; do
+		run offered "$line"
+		assert_equal "$line: $output" "$line: ${expected//!/|}"
+	done <<-'TABLE'
+		p11shim run --tr|--trace!--trace-level!
+		p11shim run --log=sy|--log=syslog!
+		p11shim run --set fork=s|fork=strict!
+		p11shim run --set=at|--set=at-exit=!
+		p11shim report a|a trace!
+		p11shim run --log-level |calls!life!
+		p11shim help sett|settings!
+		p11shim run --observe -- printen|printenv!
+	TABLE
+	run offered 'p11shim run cat lo'
+	assert_output --partial 'log|'
+	run offered "p11shim run --trace=lo"
+	assert_output --partial '--trace=log|'
+}
+
+@test "contract J1: completion in zsh" {
+	command -v zsh >/dev/null || skip "no zsh here"
+	cp "$TREE/scripts/p11shim-completion.zsh" ../_p11shim
+	cat >../inner <<-'ZSH'
+		PS1= fpath=($HERE $fpath)
+		autoload -Uz compinit
+		compinit -u -D
+		finish() {
+			print -r -- "$BUFFER" >$HERE/line
+			mv $HERE/line $HERE/answer
+			BUFFER=
+		}
+		zle -N finish
+		bindkey '^X' finish
+		: >$HERE/ready
+	ZSH
+	cat >../outer <<-'ZSH'
+		zmodload zsh/zpty zsh/zselect
+		await() {
+			for i in {1..3000}; do
+				[[ ! -e $1 ]] || return 0
+				zselect -t 1
+				while zpty -rt inner chunk; do :; done
+			done
+			return 1
+		}
+		zpty -b inner zsh -f -i
+		zpty -w inner "source $HERE/inner"
+		await $HERE/ready || exit 1
+		while IFS= read -r line; do
+			rm -f $HERE/answer
+			zpty -wn inner $line$'\t\x18'
+			await $HERE/answer || exit 1
+			print -r -- "$line: $(<$HERE/answer)|"
+		done
+	ZSH
+	export HERE
+	cat >../lines <<-'LINES'
+		p11shim run --obs
+		p11shim run --log=sy
+		p11shim run --set fork=s
+		p11shim run --set=at
+		p11shim report a
+		p11shim run --trace=lo
+		p11shim run --observe -- printen
+		p11shim run cat lo
+		p11shim help sett
+	LINES
+	run timeout 120 zsh -f ../outer <../lines
+	assert_success
+	diff - <(printf '%s\n' "$output") <<-'LINES'
+		p11shim run --obs: p11shim run --observe |
+		p11shim run --log=sy: p11shim run --log=syslog |
+		p11shim run --set fork=s: p11shim run --set fork=strict |
+		p11shim run --set=at: p11shim run --set=at-exit=|
+		p11shim report a: p11shim report a\ trace |
+		p11shim run --trace=lo: p11shim run --trace=log |
+		p11shim run --observe -- printen: p11shim run --observe -- printenv |
+		p11shim run cat lo: p11shim run cat log |
+		p11shim help sett: p11shim help settings |
+	LINES
+}
