@@ -233,6 +233,44 @@ nothing_obeyed() {
 	assert_failure 2
 }
 
+@test "contract J1: check --json: one document, of the form that the manual tells, and the status of check" {
+	odd=$'a\n\033[31m"b\\.static'
+	echo 'int main(void) { return 0; }' | gcc -static -o "$odd" -x c -
+	printf '#!/bin/sh\ntrue\n' >script
+	printf 'a\0b' >unknown
+	chmod +x script unknown
+	export P11SHIM_FROK=1 json=yes quickly=yes
+	while read -r works status_ program; do
+		[ "$program" != odd ] || program=./$odd
+		run --separate-stderr p11shim check --json "$program"
+		assert_equal "${status?}" "$status_"
+		assert_equal "$stderr" ''
+		jq -e --slurp 'length == 1 and (.[0] | keys == ["findings", "mistakes", "program", "works"])' <<<"$output"
+		jq -e '[.findings[] | keys] | unique == [["instead", "level", "name", "sure", "text"]]' <<<"$output"
+		jq -e ".works == $works" <<<"$output"
+		jq -e '.mistakes == ["P11SHIM_FROK: no such setting: frok; did you mean fork?"]' <<<"$output"
+		# the same as without
+		diff <(jq -r '.findings[] | .level + " " + (if .name then .name + ": " else "" end) + .text +
+			(if .instead then "; instead: " + .instead else "" end)' <<<"$output") \
+			<(p11shim check "$program" | sed '$d' | sed 's/  */ /')
+	done <<-'TABLE'
+		true 0 /bin/true
+		false 1 odd
+		true 0 ./script
+		null 0 ./unknown
+	TABLE
+	jq -e '.program == "./unknown"' <<<"$output"
+	run --separate-stderr p11shim check --json no-such-program
+	assert_failure 2
+	assert_equal "$output" ''
+	# a caller's variable of that name means nothing
+	run p11shim check /bin/true
+	refute_output --partial '{'
+	run p11shim run "./$odd"
+	assert_success
+	assert_output --partial 'statically linked'
+}
+
 # ---- What may have been meant
 
 @test "contract H3: config tells which module may have been meant, list and config which mistakes there are" {

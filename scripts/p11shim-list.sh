@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # p11shim-list.sh: the commands list and config: what modules are, and which settings hold for
-# them. Part of p11shim, read by it.
+# them; and what these and check tell as JSON. Part of p11shim, read by it.
 #
 # From p11shim and its other parts come info, tab, unpacked and others (SC2154).
 # shellcheck disable=SC2154
@@ -349,4 +349,46 @@ config_json() {
 		about="$about,\"meant\":$(json_or_null "$near")}"
 	fi
 	printf '{"module":%s,%s\n' "$about" "${settings#'{'}"
+}
+
+# ---- check
+
+command_check() {
+	json=''
+	[ "${1-}" != --json ] || {
+		json=yes
+		shift
+	}
+	[ $# -gt 0 ] || misused "check: which program? ($us check --help)"
+	[ "$1" != -- ] || shift
+	[ $# -eq 1 ] || misused "check: one program, without arguments ($us check --help)"
+	find_library
+	if [ -n "$json" ]; then
+		check_json "$1"
+	else
+		check_program "$1"
+	fi
+}
+
+# json_finding SURE LEVEL NAME WHY [INSTEAD]: on a line.
+json_finding() {
+	printf '{"level":"%s","name":%s,"text":%s,"instead":%s,"sure":%s}\n' "$2" "$(json_or_null "$3")" \
+		"$(json_string "$4")" "$(json_or_null "${5-}")" "$1"
+}
+
+# check_json PROGRAM: the exit status is that of check.
+check_json() {
+	findings=$(check_program "$1")
+	status=$?
+	[ $status -le 1 ] || exit $status
+	mistakes='[]'
+	! find_info || mistakes=$(members "$("$info" --config --json)" mistakes)
+	works=true
+	case $findings in
+	*'"sure":false}'*) works=null ;; # a quote within a text has a backslash before it
+	esac
+	[ $status -eq 0 ] || works=false
+	printf '{"program":%s,"works":%s,"findings":[%s],"mistakes":%s}\n' "$(json_string "$1")" $works \
+		"$(printf '%s\n' "$findings" | sed '$!s/$/,/')" "$mistakes"
+	exit $status
 }

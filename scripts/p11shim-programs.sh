@@ -191,15 +191,18 @@ started_by_env() {
 # is no judgement: program, whose NAME is empty, module, start. All that `check` says but for its
 # last line comes from here.
 finding() {
+	sure=true
 	case $1 in
 	cannot) verdict=1 ;;
 	unsure)
-		unsure=yes
+		unsure=yes sure=false
 		shift
 		set -- beware "$@"
 		;;
 	esac
-	if [ -z "${quickly-}" ]; then
+	if [ -z "${quickly-}" ] && [ -n "${json-}" ]; then
+		json_finding "$sure" "$@"
+	elif [ -z "${quickly-}" ]; then
 		printf '%-7s %s%s\n' "$1" "$(plain "${2:+$2: }$3")" "$(plain "${4:+; instead: $4}")"
 	elif [ "$1" = cannot ]; then
 		say "$3; instead: ${4-}"
@@ -565,12 +568,8 @@ conclude() {
 
 # Whether the library can be preloaded into a program, its interpreter if it is a script, or what a
 # unit or a .desktop file starts.
-command_check() {
-	[ $# -gt 0 ] || misused "check: which program? ($us check --help)"
-	[ "$1" != -- ] || shift
-	[ $# -eq 1 ] || misused "check: one program, without arguments ($us check --help)"
+check_program() {
 	quickly='' verdict=0 unsure='' objects='' preload='' linker='' why_not='' starter='' named='' sanitizer='' ours=''
-	find_library
 	if named_starter "$1"; then
 		from_starter "$1"
 		set -- "$started"
@@ -587,6 +586,6 @@ command_check() {
 	fi
 	[ -z "$objects" ] || modules_met | show_met
 	[ "$verdict" -ne 0 ] || show_starters "$(starter_records "${named:-$(starter_files)}")"
-	conclude "$1"
+	[ -n "$json" ] || conclude "$1"
 	exit "$verdict"
 }
