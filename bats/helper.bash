@@ -41,7 +41,15 @@ if [ "${P11SHIM_TEST_CLEAN:-}" != "${BATS_RUN_TMPDIR:=}" ]; then
 	export P11SHIM_TEST_CLEAN=$BATS_RUN_TMPDIR
 fi
 # a whole run of all may have settings (make check-recorded)
-[ -z "${P11SHIM_TEST_SETTINGS:-}" ] || export P11SHIM_CONFIG=$P11SHIM_TEST_SETTINGS
+if [ -n "${P11SHIM_TEST_SETTINGS:-}" ]; then
+	P11SHIM_CONFIG=$P11SHIM_TEST_SETTINGS
+	# root heeds no file of another user, who may own the checkout
+	if [ "$(id -u)" -eq 0 ] && [ -n "$BATS_RUN_TMPDIR" ]; then
+		P11SHIM_CONFIG=$BATS_RUN_TMPDIR/settings.conf
+		[ -e "$P11SHIM_CONFIG" ] || install -m 644 "$P11SHIM_TEST_SETTINGS" "$P11SHIM_CONFIG"
+	fi
+	export P11SHIM_CONFIG
+fi
 umask 022
 if [ -n "${BATS_FILE_TMPDIR:-}" ]; then
 	# what programs leave there goes away with all else

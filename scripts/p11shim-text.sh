@@ -39,7 +39,8 @@ plain_text() {
 			if (byte[i] < 32)
 				return !(byte[i] in stays)
 			return byte[i] == 127 || byte[i] == 194 && byte[i + 1] < 160 ||
-				byte[i] == 226 && byte[i + 1] == 128 && byte[i + 2] >= 168 && byte[i + 2] <= 174 ||
+				byte[i] == 226 && byte[i + 1] == 128 && (byte[i + 2] >= 168 && byte[i + 2] <= 174 || byte[i + 2] == 142 || byte[i + 2] == 143) ||
+				byte[i] == 216 && byte[i + 1] == 156 ||
 				byte[i] == 226 && byte[i + 1] == 129 && byte[i + 2] >= 166 && byte[i + 2] <= 169
 		}
 		BEGIN {

@@ -77,7 +77,9 @@ static size_t character(const unsigned char *s)
 static bool is_obeyed(const unsigned char *s)
 {
 	return s[0] < ' ' || s[0] == 127 || (s[0] == 0xc2 && s[1] < 0xa0) ||
-	       (s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae) ||
+	       (s[0] == 0xe2 && s[1] == 0x80 &&
+	        ((s[2] >= 0xa8 && s[2] <= 0xae) || s[2] == 0x8e || s[2] == 0x8f)) ||
+	       (s[0] == 0xd8 && s[1] == 0x9c) ||
 	       (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
 }
 

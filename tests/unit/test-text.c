@@ -72,6 +72,8 @@ static void test_foreign(void **state)
 	        {"a\xc2\x9b"
 	         "31m\xe2\x80\xae\xe2\x81\xa6",
 	         "a??31m??????", "\"a??31m??????\""}, /* obeyed by terminals */
+	        {"\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c", "????????", "\"????????\""},
+	        {"\xd8\x9b\xe2\x80\x8d", "\xd8\x9b\xe2\x80\x8d", "\"\xd8\x9b\xe2\x80\x8d\""}, /* their neighbours */
 	        {"plain.so", "plain.so", "\"plain.so\""},
 	        {"", "", "\"\""},
 	        {"a\"b\\c", "a\"b\\c", "\"a\\\"b\\\\c\""},
