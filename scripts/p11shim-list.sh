@@ -71,7 +71,7 @@ list_options() {
 			seconds=$2
 			shift
 			;;
-		*) misused "list: no such option: $1 (p11shim list --help)" ;;
+		*) misused "list: no such option: $1 ($us list --help)" ;;
 		esac
 		shift
 	done
@@ -286,12 +286,12 @@ config_options() {
 			shift
 			break
 			;;
-		-?*) misused "config: no such option: $1 (p11shim config --help; before a module of that name: --)" ;;
+		-?*) misused "config: no such option: $1 ($us config --help; before a module of that name: --)" ;;
 		*) break ;;
 		esac
 		shift
 	done
-	[ $# -le 1 ] || misused 'config: one module (p11shim config --help)'
+	[ $# -le 1 ] || misused "config: one module ($us config --help)"
 	module=${1-}
 }
 

@@ -66,7 +66,7 @@ level() {
 # mistakes VARIABLE VALUE: what the library will complain of, if that is set.
 mistakes() {
 	find_info || return 0
-	env -i "$1=$2" "$info" --config 2>&1 >/dev/null | sed -n 's/^p11shim: //p' | grep -F -e "$1:" -e "$2:"
+	env -i "$1=$2" "$info" --config --raw 2>&1 >/dev/null | sed -n 's/^p11shim: //p' | grep -F -e "$1:" -e "$2:"
 }
 
 # set_key KEY=VALUE

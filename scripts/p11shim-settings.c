@@ -8,8 +8,8 @@
  *
  * Prints lines `KEY<TAB>VALUE<TAB>SOURCE:LINE`, or `...<TAB>VARIABLE`: what holds for
  * the module at that path, or for any. A value may have tabs in it, a source has none. Of both
- * is shown what may be (text.h); --raw leaves what a value has but for ends of lines. Mistakes in
- * the settings go to standard error.
+ * is shown what may be (text.h); --raw leaves what a value, or a mistake, has but for ends of
+ * lines. Mistakes in the settings go to standard error.
  *
  *	--json      one document: {"settings": [{"key", "value", "source", "line", "section"}...],
  *	            "mistakes": ["..."...]}, on one line
@@ -71,10 +71,10 @@ static void show(FILE *out, const char *string, bool tabs)
 	free(copy);
 }
 
-static void show_raw(const char *string)
+static void show_raw(FILE *out, const char *string)
 {
 	for (; *string; string++)
-		putchar(*string == '\n' ? '?' : *string);
+		fputc(*string == '\n' ? '?' : *string, out);
 }
 
 static void show_json(const char *string)
@@ -108,7 +108,10 @@ void journal_write_note(const char *event, const char *format, ...)
 		return;
 	}
 	fprintf(stderr, "p11shim: ");
-	show(stderr, text, false);
+	if (form_of_all == FORM_RAW)
+		show_raw(stderr, text);
+	else
+		show(stderr, text, false);
 	fprintf(stderr, "\n");
 }
 
@@ -117,7 +120,7 @@ static void tell(void *nothing, const struct explanation *e)
 	(void)nothing;
 	printf("%s\t", e->key);
 	if (form_of_all == FORM_RAW)
-		show_raw(e->value);
+		show_raw(stdout, e->value);
 	else
 		show(stdout, e->value, true);
 	printf("\t");
