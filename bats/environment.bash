@@ -37,6 +37,8 @@ clean_environment() {
 	export LC_ALL=C.UTF-8
 	[ "$(locale charmap 2>/dev/null)" = UTF-8 ] || LC_ALL=C
 	export TERM=dumb
+	# Python, and the one in gdb, leave nothing beside their modules
+	export PYTHONDONTWRITEBYTECODE=1
 	# what only root needs elsewhere lies there on Debian: nginx, chroot, setcap
 	case :$PATH: in
 	*:/usr/sbin:*) ;;

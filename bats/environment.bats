@@ -12,7 +12,7 @@ setup() {
 	HERE=$BATS_TEST_TMPDIR
 	cd "$HERE" || return
 	mkdir home
-	sample 'env | sort | grep -v -e "^BATS_" -e "[ /]bats-run-" -e ^P11SHIM_TEST_CLEAN= -e ^TOKEN_DIR= >"$OUT/environment"'
+	sample 'env | sort | grep -v -e "^BATS_" -e "[ /]bats-run-" -e ^P11SHIM_TEST_CLEAN= -e ^TOKEN_DIR= -e ^SHLVL= >"$OUT/environment"'
 }
 
 # sample COMMAND: the one test of sample.bats. OUT is $HERE.
