@@ -109,10 +109,9 @@ two'
 	[ ! -e decoy/place/.in-use ]
 	mkdir decoy/scripts
 	cd "$ROOT"
-	for script in check check-real; do
-		CDPATH=$HERE/decoy run timeout 60 "scripts/$script" --nothing </dev/null
-		refute_output --partial "$HERE/decoy"
-	done
+	CDPATH=$HERE/decoy run timeout 60 scripts/check "$HERE/place" no-such-test </dev/null
+	assert_failure 2
+	assert_output --partial 'there is no test file no-such-test; there are: unit arch '
 }
 
 @test "demo: nothing of the caller's settings reaches its programs, and what crashes leaves no file" {
