@@ -232,19 +232,23 @@ void guard_end_tree(pid_t root)
 
 #ifdef OWN_ARCHITECTURE
 
-/* System calls by which a process is signalled or stopped, and which argument says who. */
+/*
+ * System calls by which a process is signalled or stopped; which argument says who, and which says
+ * by what signal (none: -1).
+ */
 static const struct {
-	unsigned call, argument;
+	unsigned call, whom;
+	int signal;
 } signalling[] = {
-        {SYS_kill, 0},
-        {SYS_tkill, 0},
-        {SYS_tgkill, 0},
-        {SYS_rt_sigqueueinfo, 0},
-        {SYS_rt_tgsigqueueinfo, 0},
-        {SYS_prlimit64, 0},
-        {SYS_ptrace, 1},
+        {SYS_kill, 0, 1},
+        {SYS_tkill, 0, 1},
+        {SYS_tgkill, 0, 2},
+        {SYS_rt_sigqueueinfo, 0, 1},
+        {SYS_rt_tgsigqueueinfo, 0, 2},
+        {SYS_prlimit64, 0, -1},
+        {SYS_ptrace, 1, -1},
 #ifdef SYS_pidfd_open
-        {SYS_pidfd_open, 0},
+        {SYS_pidfd_open, 0, -1},
 #endif
 };
 
@@ -254,28 +258,44 @@ static const struct {
 #define ANSWER(value) (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, (unsigned)(value))
 #define REFUSE ANSWER(SECCOMP_RET_ERRNO | EPERM)
 #define ALLOW ANSWER(SECCOMP_RET_ALLOW)
-#define ARGUMENT(n) (offsetof(struct seccomp_data, args) + 8 * (n)) /* its lower half */
+#define ARGUMENT(n) (offsetof(struct seccomp_data, args) + 8 * (size_t)(n)) /* its lower half */
+#define OF_A_CALL 10 /* instructions, and one for each who is spared */
 
-/* Of one system call: goes on behind itself with another one. */
-static unsigned add_call(struct sock_filter *code, unsigned call, unsigned argument, const pid_t *spared,
-                         unsigned count)
+/*
+ * Of one system call: goes on behind itself with another one. A process that began before this one
+ * is none that it has started: the numbers below its own are refused, which spares whoever
+ * started us, however many they are. Whose numbers are higher since all have been used once is
+ * among the spared. To ask whether a process is there, by signal 0, does no harm.
+ */
+static unsigned add_call(struct sock_filter *code, unsigned which, const pid_t *spared, unsigned count)
 {
-	unsigned n = 0, length = count + 5;
-	code[n++] = IF(BPF_JEQ, call, 0, (unsigned char)length);
-	code[n++] = LOAD(ARGUMENT(argument));
+	unsigned n = 0, allow = OF_A_CALL + count - 1, refuse = allow - 1;
+	code[n++] = IF(BPF_JEQ, signalling[which].call, 0, (unsigned char)allow);
+	if (signalling[which].signal >= 0) {
+		code[n++] = LOAD(ARGUMENT(signalling[which].signal));
+		code[n] = IF(BPF_JEQ, 0, (unsigned char)(allow - n - 1), 0);
+		n++;
+	} else {
+		code[n++] = LOAD(ARGUMENT(0)); /* so that all are of one length */
+		code[n++] = LOAD(ARGUMENT(0));
+	}
+	code[n++] = LOAD(ARGUMENT(signalling[which].whom));
+	code[n] = IF(BPF_JEQ, 0, (unsigned char)(allow - n - 1), 0); /* itself, its group */
+	n++;
 	for (unsigned i = 0; i < count; i++, n++)
-		code[n] = IF(BPF_JEQ, spared[i], (unsigned char)(length - n - 1), 0);
-	/* others' groups, and all; our own is 0, or by its number */
-	code[n++] = IF(BPF_JEQ, -getpid(), 1, 0);
-	code[n++] = IF(BPF_JGE, 0x80000000U, 1, 0);
-	code[n++] = ALLOW;
+		code[n] = IF(BPF_JEQ, spared[i], (unsigned char)(refuse - n - 1), 0);
+	code[n] = IF(BPF_JEQ, -getpid(), (unsigned char)(allow - n - 1), 0);
+	n++;
+	code[n++] = IF(BPF_JGE, 0x80000000U, 1, 0); /* others' groups, and all */
+	code[n++] = IF(BPF_JGE, getpid(), 1, 0);
 	code[n++] = REFUSE;
+	code[n++] = ALLOW;
 	return n;
 }
 
 void guard_signals(pid_t keeper, const pid_t *spared, unsigned count)
 {
-	enum { MOST = 5 + (sizeof signalling / sizeof signalling[0]) * (GUARD_SPARED + 8) };
+	enum { MOST = 5 + (sizeof signalling / sizeof signalling[0]) * (GUARD_SPARED + 1 + OF_A_CALL + 1) };
 	struct sock_filter code[MOST];
 	pid_t all[GUARD_SPARED + 1] = {keeper};
 	unsigned n = 0;
@@ -285,7 +305,7 @@ void guard_signals(pid_t keeper, const pid_t *spared, unsigned count)
 	code[n++] = REFUSE;
 	for (unsigned i = 0; i < sizeof signalling / sizeof signalling[0]; i++) {
 		code[n++] = LOAD(offsetof(struct seccomp_data, nr));
-		n += add_call(code + n, signalling[i].call, signalling[i].argument, all, count + 1);
+		n += add_call(code + n, i, all, count + 1);
 	}
 	code[n++] = ALLOW;
 	struct sock_fprog program = {.len = (unsigned short)n, .filter = code};

@@ -13,13 +13,14 @@
  */
 void guard_limit(int seconds);
 
-/* Who started us, and they who started those, to the first process: not ours to be signalled. */
+/* Who started us, and they who started those, as far as this goes: not ours to be signalled. */
 #define GUARD_SPARED 16
 unsigned guard_ancestors(pid_t pids[GUARD_SPARED]);
 
 /*
- * From now on this process, and what it starts, cannot signal the keeper, the spared, other
- * process groups, or everybody. Where there are no filters nothing happens.
+ * From now on this process, and what it starts, cannot signal the keeper, the spared, processes
+ * that were there before it, other process groups, or everybody. Where there are no filters
+ * nothing happens.
  */
 void guard_signals(pid_t keeper, const pid_t *spared, unsigned count);
 
