@@ -12,7 +12,7 @@ setup() {
 	HERE=$BATS_TEST_TMPDIR
 	cd "$HERE" || return
 	mkdir home
-	sample 'env | sort | grep -v -e "^BATS_" -e "[ /]bats-run-" -e ^P11SHIM_TEST_CLEAN= -e ^TOKEN_DIR= -e ^SHLVL= >"$OUT/environment"'
+	sample 'env -u P11SHIM_TEST_ALONE | sort | grep -v -e "^BATS_" -e "[ /]bats-run-" -e ^P11SHIM_TEST_CLEAN= -e ^TOKEN_DIR= -e ^SHLVL= >"$OUT/environment"'
 }
 
 # sample COMMAND: the one test of sample.bats. OUT is $HERE.
@@ -22,7 +22,8 @@ sample() {
 
 # called [VARIABLE=VALUE]... [COMMAND...]: by scripts/check, in an environment that has nothing else.
 called() {
-	env -i PATH=/usr/bin:/bin HOME="$HERE/home" CHECK_LOGS="$HERE/logs" "$@" \
+	env -i PATH=/usr/bin:/bin HOME="$HERE/home" CHECK_LOGS="$HERE/logs" \
+		P11SHIM_TEST_ALONE="${P11SHIM_TEST_ALONE:-}" "$@" \
 		timeout -k 5 120 "$ROOT/scripts/check" "${build:-$BUILD}" "$HERE/sample.bats"
 }
 

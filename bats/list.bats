@@ -106,14 +106,12 @@ left() {
 	pgrep -u 65533 || true
 }
 
-@test "contract J1: list: a module that uses up memory, processes, files or time is ended, and nothing of it is left" {
+@test "contract J1: list: a module that uses up memory, files or time is ended, and nothing of it is left" {
 	as_somebody
 	mkdir -m 777 full
 	chmod a+rx .
 	info memory # what was to be had, and no more: it goes on without
 	assert_line 'asked 0'
-	info forks
-	assert_line --regexp $'^error\t(no answer within 3 seconds|started processes without end)$'
 	info "disk $HERE/full/file"
 	assert_line 'asked 0'
 	[ "$(stat -c %s full/file)" -eq $((64 << 20)) ]
@@ -123,6 +121,17 @@ left() {
 	[ "$(id -u)" -ne 0 ] || assert_equal "$(left)" ''
 }
 
+# The machine is busy with these for seconds, and so are the tests beside them: left to make check-all.
+# That all which a module has started is ended with it is proved by install.bats for a few.
+# bats test_tags=all
+@test "contract J1: list: a user's processes without end are ended" {
+	as_somebody
+	info forks
+	assert_line --regexp $'^error\t(no answer within 3 seconds|started processes without end)$'
+	[ "$(id -u)" -ne 0 ] || assert_equal "$(left)" ''
+}
+
+# bats test_tags=all
 @test "contract J1: list: root's own processes without end are ended" {
 	[ "$(id -u)" -eq 0 ] || skip "this is about root"
 	info forks
