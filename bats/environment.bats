@@ -24,7 +24,7 @@ sample() {
 called() {
 	env -i PATH=/usr/bin:/bin HOME="$HERE/home" CHECK_LOGS="$HERE/logs" \
 		P11SHIM_TEST_ALONE="${P11SHIM_TEST_ALONE:-}" "$@" \
-		timeout -k 5 120 "$ROOT/scripts/check" "${build:-$BUILD}" "$HERE/sample.bats"
+		timeout -k 5 120 "$ROOT/scripts/check" "${build:-$BUILD}" "${tests:-$HERE/sample.bats}"
 }
 
 passes() {
@@ -135,4 +135,49 @@ two'
 	run grep -e '^SOFTHSM2_CONF=/nowhere' -e '^HOME=/nonexistent' -e de_DE "$environment"
 	assert_output ''
 	assert_equal "$(sort -u "$(find . -name limit)")" 0
+}
+
+# ended HOW: a run with a test that hangs is begun on a terminal of its own, and ended so.
+ended() {
+	printf '%s\n' "@test \"hangs\" { touch '$HERE/begun'; sleep 88.8; }" >"$HERE/hang.bats"
+	rm -f begun
+	env -i PATH=/usr/bin:/bin HOME="$HERE/home" CHECK_LOGS="$HERE/logs" P11SHIM_TEST_ALONE="${P11SHIM_TEST_ALONE:-}" \
+		timeout -k 5 60 python3 - "$1" "$ROOT/scripts/check" "$BUILD" "$HERE/hang.bats" <<-'PY'
+		import os, pty, signal, sys, time
+		how, command = sys.argv[1], sys.argv[2:]
+		pid, terminal = pty.fork()
+		if pid == 0:
+		    os.execv(command[0], command)
+		while not os.path.exists("begun"):
+		    time.sleep(0.05) # the time-out ends this
+		if how == "interrupt":
+		    os.write(terminal, b"\x03")
+		elif how == "hang-up":
+		    os.close(terminal)
+		else:
+		    os.kill(pid, signal.SIGTERM)
+		status = os.waitpid(pid, 0)[1]
+		sys.exit(0 if os.WIFSIGNALED(status) else 1)
+	PY
+}
+
+@test "tests: a run that is interrupted, hung up or told to end leaves nothing running" {
+	for how in interrupt hang-up end; do
+		ended "$how"
+		run pgrep -f 'sleep 88\.8'
+		assert_output ''
+	done
+}
+
+@test "tests: what there is no test or no build for is said, and ends with 2" {
+	run -2 "$ROOT/scripts/check" "$HERE/no-build"
+	assert_output --partial "nothing was built in $HERE/no-build"
+	run -2 "$ROOT/scripts/check" "$BUILD" nonesuch
+	assert_output --partial 'there is no test file nonesuch'
+	run -2 "$ROOT/scripts/check" "$BUILD" /nonexistent/names.bats
+	assert_output --partial 'there is no test file'
+	tests=$HERE/sample.bats:zzz run -2 called
+	assert_output --partial 'no test of it is called zzz'
+	run -2 "$ROOT/scripts/check" --help
+	assert_output --partial 'BUILD_DIR [TEST...]'
 }

@@ -352,10 +352,25 @@ static int probe(void)
 	return 0;
 }
 
+/*
+ * Does "/" lead to the root directory? An emulator that is told where another processor's files are
+ * (qemu -L) leads it there, and then root can tell of no file how it is reached: the tests are done
+ * by another user.
+ */
+static bool root_is_seen(void)
+{
+	struct stat named, above;
+	return geteuid() != 0 ||
+	       (stat("/", &named) == 0 && stat("/tmp/..", &above) == 0 && named.st_ino == above.st_ino &&
+	        named.st_dev == above.st_dev);
+}
+
 int main(int count, char **arguments)
 {
 	if (count > 1 && strcmp(arguments[1], "probe") == 0)
 		return probe();
+	if (!root_is_seen() && seteuid(65534) != 0)
+		return 1;
 	if (!mkdtemp(directory))
 		return 1;
 	const struct CMUnitTest tests[] = {
