@@ -393,7 +393,7 @@ unit() {
 @test "contract J1: check: what else a unit says is minded: LD_PRELOAD, what is hidden, another root" {
 	library=$TREE/build/libp11shim.so
 	unit second/system/fine.service "ExecStart=$MADE/specimen" NoNewPrivileges=yes MemoryDenyWriteExecute=yes ProtectHome=read-only \
-		PrivateTmp=no DynamicUser=yes ProtectSystem=strict
+		PrivateTmp=no ProtectSystem=strict
 	unit second/system/taken.service "ExecStart=$MADE/specimen" 'Environment=LD_PRELOAD=/other.so'
 	unit second/system/unset.service "ExecStart=$MADE/specimen" 'UnsetEnvironment=A LD_PRELOAD'
 	unit second/system/hidden.service "ExecStart=$MADE/specimen" 'InaccessiblePaths=-/opt '"${TREE%/*}"
@@ -498,6 +498,113 @@ unit() {
 		run timeout 60 $shell "$P11SHIM" check specimen
 		assert_output "$expected"
 	done
+}
+
+# units_of: of standard input, LINE|PART OF WHAT IS SAID: a unit for each, that has LINE for its
+# ExecStart=; check of the program PROG finds them all.
+units_of() {
+	local number=0 line said saying=() otherwise='starts it without the library \(ExecStart=\); instead: write \[Service\]'
+	while IFS='|' read -r line said; do
+		number=$((number + 1))
+		unit second/system/u$number.service Type=oneshot "ExecStart=${line//PROG/$MADE/specimen}"
+		saying[number]=${said:-$otherwise}
+	done
+	run p11shim check "$MADE/specimen"
+	for line in "${!saying[@]}"; do
+		assert_line --regexp "^start   u$line.service: .*${saying[line]}"
+	done
+}
+
+@test "contract J1: check: units whose line has env with options, other starters, or a shell" {
+	units_of <<-TABLE
+		/usr/bin/env -u FOO PROG|
+		env --unset=FOO -C / A=b PROG|
+		env -S "PROG x"|
+		env -i A=b PROG|env -i takes LD_PRELOAD away; instead: write $P11SHIM run -- before .*specimen in
+		env - PROG|takes LD_PRELOAD away
+		env -uLD_PRELOAD PROG|takes LD_PRELOAD away
+		env -i $P11SHIM run PROG|with the library already
+		env LD_PRELOAD=libp11shim.so PROG|with the library already
+		env LD_PRELOAD=/x/foo.so PROG|without .*; instead: change LD_PRELOAD in .*:5 into LD_PRELOAD=.*libp11shim.so:/x/foo.so
+		nice -n 5 PROG|
+		nice -n5 ionice -c 3 timeout -k 3 30 PROG|
+		stdbuf -oL setpriv --reuid 5 --clear-groups PROG|
+		start-stop-daemon --start --quiet --exec PROG -- -x|
+		sh -c 'A=1 PROG'|
+		sh -c 'LD_PRELOAD=libp11shim.so exec PROG'|with the library already
+		sh -l -c 'cd / && umask 077; export X=1; exec PROG >/dev/null 2>&1'|
+		sh -c 'PROG;true'|
+		sh -c 'mkdir -p /x && exec PROG \$\$HOME'|
+	TABLE
+	while read -r line; do
+		unit second/system/unsure.service "ExecStart=${line//PROG/$MADE/specimen}"
+		run p11shim check unsure.service
+		assert_success
+		assert_line --regexp "^program unsure.service -> .*/${line%% *}\$"
+		assert_line --regexp '^beware  script: what (env|sh -c) starts cannot be told'
+		assert_line --regexp '^start   unsure.service: .*cannot be told'
+		assert_line --index -1 "p11shim run ${line%% *}: may work"
+	done <<-'LINES'
+		env --no-such PROG
+		sh -c '${FOO} PROG'
+		sh -c 'mkdir /x; PROG'
+		sh -c 'no_such_function 3'
+	LINES
+}
+
+@test "contract J1: check: units whose line has percent signs, escapes, several commands, or a script" {
+	for name in 'odd%name' sig 'a b'; do
+		ln -s "$MADE/specimen" "$name"
+	done
+	script app.py /bin/sh
+	units_of <<-TABLE
+		$HERE/odd%%name
+		$HERE/s\\x69g
+		$HERE/s\\151g
+		$HERE/a\\040b
+		$HERE/a\\sb
+		/bin/true ; PROG
+	TABLE
+	rm second/system/*
+	unit second/system/line.service "ExecStart=/usr/bin/python3 -u $HERE/app.py"
+	unit second/system/other.service "ExecStart=/bin/sh $HERE/app.py"
+	run p11shim check ./app.py
+	assert_line --regexp '^start   line.service: '
+	assert_line --regexp '^start   other.service: '
+	# where the instance is named it is known
+	for text in "$HERE/%i" "$HERE/%I" "%h/../${HERE#/}/%i"; do
+		unit second/system/g@.service "ExecStart=$text"
+		run p11shim check g@sig.service
+		assert_success
+		assert_line --regexp '^start   g@.service: '
+	done
+	mkdir -p home/.config/systemd/user
+	printf '[Service]\nExecStart=%%h/../sig\n' >home/.config/systemd/user/sig-me.service
+	XDG_CONFIG_HOME=$HOME/.config run p11shim check sig-me.service
+	assert_line "program sig-me.service -> $HOME/../sig"
+	unit second/system/sig.service "ExecStart=$HERE/%p %%n"
+	unit second/system/x-sig.service "ExecStart=$HERE/%j"
+	for name in sig x-sig; do
+		run p11shim check $name.service
+		assert_line "program $name.service -> $HERE/sig"
+	done
+}
+
+@test "contract J1: check: what units start a script, that env starts, is told of the script" {
+	script behind '/usr/bin/env sh'
+	unit second/system/shell.service 'ExecStart=/bin/sh -c true'
+	unit second/system/behind.service "ExecStart=$HERE/behind"
+	run p11shim check ./behind
+	assert_line --regexp '^start   behind.service: '
+	refute_line --partial shell.service
+	# the PATH of its line is not that of others
+	mkdir bin
+	ln -s "$MADE/specimen" bin/only-here
+	script path "/usr/bin/env -S PATH=$HERE/bin only-here"
+	mkdir -p share/applications
+	printf '[Desktop Entry]\nExec=path\n' >share/applications/path.desktop
+	XDG_DATA_DIRS=$HERE/share PATH=$HERE:$PATH run p11shim check ./path
+	assert_line --regexp '^start   path.desktop: '
 }
 
 @test "contract J1: check: many units take no time, and files too large or too many are left out" {

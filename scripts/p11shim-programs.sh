@@ -35,10 +35,11 @@ find_program() {
 	fi
 }
 
-# find_quietly NAME: sets found, to nothing if there is none.
+# find_quietly NAME: sets found, to nothing if there is none; program stays what it is.
 find_quietly() {
+	asked=${program-}
 	find_program "$1" 2>/dev/null || program=''
-	found=$program
+	found=$program program=$asked
 }
 
 # hash_bang FILE: sets line to the first one without its #! and blanks around it, as the kernel
@@ -149,7 +150,7 @@ split_by_env() {
 # started_by_env WORDS...: sets found, which is empty if that is not there; fails if it cannot be
 # told. Says so if it is started without our LD_PRELOAD.
 started_by_env() {
-	lost=''
+	lost='' callers_search=$search
 	while [ $# -gt 0 ]; do
 		word=$1 value=''
 		shift
@@ -168,7 +169,10 @@ started_by_env() {
 			;;
 		-[Ca] | --chdir | --argv0) value=next ;;
 		-[uCa]* | --[uca]*=*) ;;
-		-*) return 1 ;;
+		-*)
+			search=$callers_search
+			return 1
+			;;
 		LD_PRELOAD=*libp11shim.so*) ;;
 		LD_PRELOAD=*) lost=yes ;;
 		PATH=*) search=${word#*=} ;;
@@ -180,6 +184,7 @@ started_by_env() {
 		esac
 		[ -z "$value" ] || [ $# -eq 0 ] || shift
 	done
+	search=$callers_search
 	[ -z "$lost" ] || [ -z "$found" ] || finding cannot environment "the #! line of $file has $word started without LD_PRELOAD" \
 		"start that yourself: $us run $word $file"
 }

@@ -53,7 +53,7 @@ starter_files() {
 
 # ---- What they say
 
-# starter_records [FILES, a line each]: of each line that starts something, eleven fields:
+# starter_records [FILES, a line each]: of each line that starts something, these fields:
 #   KIND      unit, user (a unit of the user's) or desktop
 #   NAME FILE LINE KEY   nginx.service, where it stands, and ExecStart or the like
 #   PROGRAM   what is started, behind env, sh -c and p11shim run
@@ -62,6 +62,11 @@ starter_files() {
 #   WHERE     that is, FILE:LINE
 #   MIND      what else there is to be minded, for people
 #   ACTIVATED the name by which D-Bus may start it
+#   WAY       word, if the line itself sets LD_PRELOAD; lost, if it takes that away; else empty
+#   LOST      what takes it away
+#   DOUBT     what cannot be told of it
+#   FILES     of EnvironmentFile=, 036 between them
+#   SHELL     the shell whose -c starts it
 starter_records() {
 	files=$1
 	set -f
@@ -73,76 +78,8 @@ starter_records() {
 		fi
 	done
 	[ $# -gt 0 ] || return 0
-	p11shim_library=$to_preload awk '
-		# Sets word[1...], and returns how many: as systemd splits a line, or a menu (desktop).
-		function split_words(text, desktop, n, i, c, quote, open, now) {
-			n = 0; open = 0; quote = ""; now = ""
-			for (i = 1; i <= length(text) && i < 4096; i++) {
-				c = substr(text, i, 1)
-				if (c == "\\") {
-					i++
-					c = substr(text, i, 1)
-					if (c == "x" && substr(text, i + 1, 2) == "20") {
-						c = " "
-						i += 2
-					} else if (c == "s")
-						c = " "
-					now = now c
-					open = 1
-				} else if (quote != "") {
-					if (c == quote)
-						quote = ""
-					else
-						now = now c
-				} else if (c == "\"" || c == "\047" && !desktop) {
-					quote = c
-					open = 1
-				} else if (c == " " || c == "\t") {
-					if (open)
-						word[++n] = now
-					now = ""
-					open = 0
-				} else {
-					now = now c
-					open = 1
-				}
-			}
-			if (open)
-				word[++n] = now
-			return n
-		}
-		function base(path) {
-			sub(/.*\//, "", path)
-			return path
-		}
-		# What is started, behind those that start others. Sets ours if p11shim run does.
-		function started(text, desktop, n, i, name) {
-			ours = ""
-			n = split_words(text, desktop)
-			for (i = 1; i <= n; i++) {
-				name = base(word[i])
-				if (name ~ /^(exec|nice|setsid|nohup)$/ || i > 1 && word[i] ~ /^[A-Za-z_][A-Za-z_0-9]*=/)
-					continue
-				if (name == "env") {
-					while (word[i + 1] ~ /^-[iv0]$/)
-						i++
-					continue
-				}
-				if (name ~ /^(ba|da|k|mk|z|)sh$/ && word[i + 1] ~ /^-[a-z]*c$/ && i + 2 <= n)
-					return started(word[i + 2], 0)
-				if (name == "p11shim" && word[i + 1] == "run") {
-					ours = word[i]
-					for (i += 2; i <= n && word[i] ~ /^-/ && word[i] != "--"; i++)
-						if (word[i] ~ /^--(log|trace|log-level|trace-level|config|set)$/)
-							i++
-					i -= word[i] != "--"
-					continue
-				}
-				gsub(/%%/, "%", word[i])
-				return word[i]
-			}
-			return ""
-		}
+	p11shim_library=$to_preload p11shim_asked=${asked_unit-} \
+		p11shim_wrappers=$wrappers p11shim_interpreters=$interpreters awk "$awk_words"'
 		function is_yes(value) {
 			return tolower(value) ~ /^(1|y|yes|t|true|on)$/
 		}
@@ -156,7 +93,7 @@ starter_records() {
 		}
 		function hide(directories, key, value, where) {
 			if (is_in(library, directories))
-				mind = mind "; " key "=" value " (" where ") hides the library from it: install it below /usr"
+				mind = mind "; " key (where == "" ? "" : "=" value " (" where ")") " hides the library from it: install it below /usr"
 			hidden = hidden " " directories
 		}
 		function dropped(file, name, scope, i, parts, n) {
@@ -169,7 +106,7 @@ starter_records() {
 			return file ~ /\.desktop$/ ? "desktop" : file ~ /\/systemd\/user\// ? "user" : "unit"
 		}
 		# A line of a unit, in the order in which systemd takes them.
-		function apply(f, i, n, k, key, value, where) {
+		function apply(f, i, n, k, key, value, where, word) {
 			for (i = 1; i <= lines[f]; i++) {
 				key = keys[f, i]
 				value = values[f, i]
@@ -186,7 +123,7 @@ starter_records() {
 				} else if (key == "Environment") {
 					if (value == "")
 						preload = preload_where = ""
-					n = split_words(value, 0)
+					n = split_words(value, 0, word)
 					for (k = 1; k <= n; k++) {
 						if (word[k] ~ /^LD_PRELOAD=/) {
 							preload = substr(word[k], 12)
@@ -194,8 +131,18 @@ starter_records() {
 						} else if (word[k] ~ /^P11SHIM_(LOG|TRACE)=\//)
 							record[substr(word[k], 1, index(word[k], "=") - 1)] = substr(word[k], index(word[k], "=") + 1)
 					}
-				} else if (key == "UnsetEnvironment" && value ~ /(^|[ \t])LD_PRELOAD($|[ \t=])/)
-					mind = mind "; UnsetEnvironment= (" where ") takes LD_PRELOAD away from it"
+				} else if (key == "UnsetEnvironment") {
+					if (value == "")
+						unset = ""
+					else if (value ~ /(^|[ \t\"\047])LD_PRELOAD($|[ \t=\"\047])/)
+						unset = where
+				} else if (key == "EnvironmentFile") {
+					sub(/^-/, "", value)
+					files = value == "" ? "" : files value "\036"
+				} else if (key == "DynamicUser") {
+					hide_temporary = is_yes(value) ? "DynamicUser=" value " (" where ")" : ""
+				} else if (key == "ProtectSystem")
+					strict = value == "strict" ? where : ""
 				else if (key ~ /^Root(Directory|Image)$/ && value != "" && value != "/")
 					mind = mind "; " key "=" value " (" where ") is another file system: the library has to be in there"
 				else if (key == "ProtectHome" && (is_yes(value) || value == "tmpfs"))
@@ -203,7 +150,7 @@ starter_records() {
 				else if (key == "PrivateTmp" && (is_yes(value) || value == "disconnected"))
 					hide("/tmp /var/tmp", key, value, where)
 				else if (key == "InaccessiblePaths" || key == "TemporaryFileSystem") {
-					n = split_words(value, 0)
+					n = split_words(value, 0, word)
 					for (k = 1; k <= n; k++) {
 						sub(/^[-+]+/, "", word[k])
 						sub(/:.*/, "", word[k])
@@ -212,22 +159,28 @@ starter_records() {
 				}
 			}
 		}
-		function print_record(kind, name, f, line, key, program, value, preload, where, mind, activated) {
+		function print_record(kind, name, f, line, key, program, value, preload, where, mind, activated, way, lost, doubt, files, shell) {
 			gsub(/\037/, "?", value)
-			print kind, name, f, line, key, program, value, preload, where, mind, activated
+			gsub(/\037/, "?", program)
+			gsub(/\037/, "?", preload)
+			gsub(/\037/, "?", lost)
+			print kind, name, f, line, key, program, value, preload, where, mind, activated, way, lost, doubt, files, shell
 		}
 		# The unit of file f, with all that is dropped in for it.
-		function unit(f, kind, name, template, i, n, k, j, chosen, order, part, list, program) {
+		function unit(f, kind, name, template, i, n, k, j, chosen, order, part, list, here, way, gone, all, called) {
+			called = name
+			if (name ~ /@\.service$/ && is_of(ENVIRON["p11shim_asked"], name))
+				called = ENVIRON["p11shim_asked"]
 			split("", execs)
 			split("", record)
 			split("", chosen)
-			preload = preload_where = mind = hidden = ""
+			preload = preload_where = mind = hidden = unset = files = hide_temporary = strict = ""
 			template = name
 			sub(/@[^@]*\.service$/, "@.service", template)
 			n = 0
 			for (i = 1; i <= drops; i++) {
 				part = dropped(drop[i])
-				if (kind_of(drop[i]) != kind || part != name && part != template && part != "service" || base(drop[i]) in chosen)
+				if (kind_of(drop[i]) != kind || part != "service" && !is_part_of(part, called) && !is_part_of(part, template) || base(drop[i]) in chosen)
 					continue
 				chosen[base(drop[i])] = drop[i]
 				for (k = ++n; k > 1 && base(order[k - 1]) > base(drop[i]); k--)
@@ -237,22 +190,53 @@ starter_records() {
 			apply(f)
 			for (i = 1; i <= n; i++)
 				apply(order[i])
+			if (hide_temporary != "" && index(hidden " ", " /tmp ") == 0)
+				hide("/tmp /var/tmp", hide_temporary, "", "")
 			for (i in record)
 				if (is_in(record[i], hidden))
 					mind = mind "; " i "=" record[i] " is hidden: the file is not where you look for it"
+				else if (strict != "" && !is_in(record[i], "/dev /proc /sys"))
+					mind = mind "; " i "=" record[i] " cannot be written there, unless ReadWritePaths= or LogsDirectory= allows that: ProtectSystem=strict (" strict ")"
+			if (unset != "") {
+				mind = mind "; UnsetEnvironment= (" unset ") takes LD_PRELOAD away from it"
+				preload = preload_where = ""
+			}
 			n = split("ExecStart ExecStartPre ExecStartPost ExecCondition", list, " ")
 			for (i = 1; i <= n; i++)
 				for (k = 1; k <= execs[list[i]]; k++) {
 					value = exec_value[list[i], k]
-					j = value
-					sub(/^[-@:+!|]+/, "", j)
-					program = started(j, 0)
-					print_record(kind, name, exec_file[list[i], k], exec_line[list[i], k], list[i], program, value,
-						ours != "" ? "p11shim run" : preload, ours != "" ? exec_file[list[i], k] ":" exec_line[list[i], k] : preload_where,
-						mind, "")
+					here = exec_file[list[i], k] ":" exec_line[list[i], k]
+					all = started(value, 0)
+					for (j = 1; j <= all; j++) {
+						way = is_lost[j] != "" ? "lost" : has_word[j] ? "word" : ""
+						gone = way != "" || by_us[j] != ""
+						print_record(kind, name, exec_file[list[i], k], exec_line[list[i], k], list[i],
+							specified(start[j], kind, called), value,
+							by_us[j] != "" ? "p11shim run" : way == "word" ? by_word[j] : way == "lost" ? "" : preload,
+							gone ? here : preload_where, mind, "", way == "" && unset != "" ? "unset" : way,
+							way == "" ? unset : is_lost[j], doubt[j], gone ? "" : files, in_shell[j])
+					}
 				}
 		}
-		function desktop(f, name, i, program, activated, try) {
+		# Is that the unit of the template?
+		function is_of(asked, template) {
+			sub(/@[^@]*\.service$/, "@.service", asked)
+			return asked == template
+		}
+		# Is what is dropped in for part so for name: its own, or for the beginning of it up to a -?
+		function is_part_of(part, name, rest) {
+			if (part == name)
+				return 1
+			rest = name
+			sub(/^[^@]*@/, "@", rest)
+			if (rest == name)
+				rest = ".service"
+			if (length(part) <= length(rest) + 1 || substr(part, length(part) - length(rest) + 1) != rest)
+				return 0
+			part = substr(part, 1, length(part) - length(rest))
+			return part ~ /-$/ && index(name, part) == 1
+		}
+		function desktop(f, name, i, k, n, way, activated, try, is_it) {
 			activated = try = ""
 			for (i = 1; i <= lines[f]; i++) {
 				if (keys[f, i] == "Hidden" && values[f, i] == "true")
@@ -264,11 +248,18 @@ starter_records() {
 			}
 			for (i = 1; i <= lines[f]; i++)
 				if (keys[f, i] == "Exec") {
-					program = started(values[f, i], 1)
-					print_record("desktop", name, f, numbers[f, i], "Exec", program, values[f, i],
-						ours != "" ? "p11shim run" : "", f ":" numbers[f, i], "", activated)
-					if (try != "" && try != program && ours == "")
-						print_record("desktop", name, f, numbers[f, i], "Exec", try, values[f, i], "", "", "", activated)
+					n = started(values[f, i], 1)
+					is_it = 0
+					for (k = 1; k <= n; k++) {
+						way = is_lost[k] != "" ? "lost" : has_word[k] ? "word" : ""
+						gsub(/%%/, "%", start[k])
+						is_it = is_it || start[k] == try || by_us[k] != ""
+						print_record("desktop", name, f, numbers[f, i], "Exec", start[k], values[f, i],
+							by_us[k] != "" ? "p11shim run" : way == "word" ? by_word[k] : "", f ":" numbers[f, i], "", activated,
+							way, is_lost[k], doubt[k], "", in_shell[k])
+					}
+					if (try != "" && !is_it)
+						print_record("desktop", name, f, numbers[f, i], "Exec", try, values[f, i], "", "", "", activated, "", "", "", "", "")
 				}
 		}
 		BEGIN {
@@ -305,7 +296,7 @@ starter_records() {
 			at = index($0, "=")
 			key = substr($0, 1, at - 1)
 			gsub(/[ \t]/, "", key)
-			if (key !~ /^(Exec|ExecStart|ExecStartPre|ExecStartPost|ExecCondition|TryExec|Hidden|DBusActivatable|Environment|UnsetEnvironment|RootDirectory|RootImage|ProtectHome|PrivateTmp|InaccessiblePaths|TemporaryFileSystem)$/)
+			if (key !~ /^(Exec|ExecStart|ExecStartPre|ExecStartPost|ExecCondition|TryExec|Hidden|DBusActivatable|Environment|UnsetEnvironment|RootDirectory|RootImage|ProtectHome|ProtectSystem|DynamicUser|EnvironmentFile|PrivateTmp|InaccessiblePaths|TemporaryFileSystem)$/)
 				next
 			value = substr($0, at + 1)
 			sub(/^[ \t]+/, "", value)
@@ -332,22 +323,23 @@ starter_records() {
 
 # ---- Which of them start the program
 
+# Where systemd looks for a program that it is told without a directory.
+system_search=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
 # is_started PROGRAM KIND: is that the file at $called? Of a file that does several things by the
 # name that it is called by, only that name.
 is_started() {
 	case $1 in
-	'' | *%*) return 1 ;;
+	'' | *"$unknown"*) return 1 ;;
 	/*) found=$1 ;;
 	*/*) return 1 ;;
 	*)
 		case $2 in
 		desktop) find_quietly "$1" ;;
 		*)
-			found=$(
-				search=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-				find_quietly "$1"
-				printf '%s' "$found"
-			)
+			kept=$search search=$system_search
+			find_quietly "$1"
+			search=$kept
 			;;
 		esac
 		;;
@@ -363,13 +355,17 @@ show_starters() {
 	called=$(absolute "$program") told='' records=$1
 	called_file=$(readlink -f -- "$called") || called_file=$called
 	called_file=${called_file##*/}
-	while IFS=$field read -r kind name file_ line key started value preload_ where mind activated; do
+	while IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell; do
+		if [ -n "${no_program-}" ] && [ "$started" = "$no_program" ]; then
+			started=$shell doubt="what ${shell##*/} -c starts cannot be told from that line"
+		fi
 		is_started "$started" "$kind" || continue
 		unit_file=$(readlink -f -- "$file_") || unit_file=$file_
 		case $told in
 		*"$newline$unit_file$newline"*) continue ;; # once more, or by another name
 		esac
 		told=$told$newline$unit_file$newline
+		mind="$mind${doubt:+; $doubt}"
 		case $kind in
 		desktop) show_desktop ;;
 		*) show_unit ;;
@@ -379,8 +375,25 @@ show_starters() {
 	RECORDS
 }
 
+# read_environment_files FILES: what LD_PRELOAD is in the end, which wins over Environment=.
+read_environment_files() {
+	rest=$1
+	while [ -n "$rest" ]; do
+		file=${rest%%"$unknown"*} rest=${rest#*"$unknown"}
+		case $file in
+		*[%*?[]*) mind="$mind; EnvironmentFile=$file has not been read, and may set LD_PRELOAD" ;;
+		*)
+			[ -f "$file" ] && [ -r "$file" ] || continue
+			said=$(sed -n 's/^[[:blank:]]*LD_PRELOAD=//p' "$file" 2>/dev/null | sed -n "\$s/^\\([\"']\\)\\(.*\\)\\1\$/\\2/; \$p")
+			[ -z "$said" ] || [ "$way" = unset ] || preload_=$said where=$file way=file
+			;;
+		esac
+	done
+}
+
 # What a unit says, and what it would have to say.
 show_unit() {
+	read_environment_files "$files"
 	case $preload_ in
 	*libp11shim.so* | 'p11shim run')
 		finding start "$name" "$file_:$line starts it with the library already ($where)$mind"
@@ -393,7 +406,8 @@ show_unit() {
 		return
 	fi
 	preloaded=$preload_
-	value=$(merged "$to_preload" '' | sed -e 's/%/%%/g' -e "s/[\\\\\"']/\\\\&/g")
+	ours_here=$(printf '%s' "$to_preload" | sed 's/%/%%/g') # what is there has its percent signs already
+	value=$(merged "$ours_here" '' | sed "s/[\\\\\"']/\\\\&/g")
 	case $kind:$file_ in
 	user:*) directory=$(user_settings)/systemd/user systemctl='systemctl --user' ;;
 	*:/etc/systemd/* | *:/run/* | *:/usr/* | *:/lib/*) directory=/etc/systemd/system systemctl=systemctl ;;
@@ -401,9 +415,19 @@ show_unit() {
 	esac
 	directory=${directory%/*.service.d}
 	instead="write [Service] and, below that, Environment=LD_PRELOAD=$value into $directory/$name.d/p11shim.conf ($systemctl edit $name makes such a file)"
-	case ${preload_:+$where} in
-	'') ;;
-	/etc/* | "$directory"/*) instead="change LD_PRELOAD in $where into LD_PRELOAD=$value" ;;
+	case $way in
+	lost)
+		finding start "$name" "$file_:$line starts it without the library ($key=): $lost takes LD_PRELOAD away$mind" \
+			"write $self run -- before $started in $file_:$line; then $systemctl daemon-reload, and restart it"
+		return
+		;;
+	unset) instead="take LD_PRELOAD out of UnsetEnvironment= in $lost, and $instead" ;;
+	word) instead="change LD_PRELOAD in $where into LD_PRELOAD=$value" ;;
+	file) instead="change LD_PRELOAD in $where into LD_PRELOAD=$(merged "$to_preload" '')" ;;
+	esac
+	case ${preload_:+$way:$where} in
+	'' | word:* | file:*) ;;
+	:/etc/* | :"$directory"/*) instead="change LD_PRELOAD in $where into LD_PRELOAD=$value" ;;
 	*) instead="$instead; what $where has in LD_PRELOAD is in that" ;;
 	esac
 	finding start "$name" "$file_:$line starts it without the library ($key=)$mind" \
@@ -423,16 +447,21 @@ other_lines() {
 show_desktop() {
 	by_bus=''
 	[ -z "$activated" ] || by_bus="; this line may not be used, as D-Bus may start it (DBusActivatable=true): see Exec= in dbus-1/services/$activated.service"
-	if [ -n "$preload_" ]; then
+	case $preload_ in
+	*libp11shim.so* | 'p11shim run')
 		finding start "$name" "$file_:$line starts it with the library already$by_bus"
 		return
-	fi
+		;;
+	esac
 	case $us:$self in
 	p11shim:*) command_=p11shim ;;
 	*:*[!A-Za-z0-9_./+-]*) command_="\"$(printf '%s' "$self" | sed -e 's/[\\"`$]/\\\\&/g' -e 's/%/%%/g')\"" ;;
 	*) command_=$self ;;
 	esac
 	instead="change line $line into Exec=$command_ run -- $value$(other_lines)"
+	case $way in
+	word | lost) instead="write $command_ run -- before $started in line $line$(other_lines)" ;;
+	esac
 	own=${XDG_DATA_HOME:-${HOME:-/nonexistent}/.local/share}/applications
 	case $file_ in
 	*/autostart/*) own=$(user_settings)/autostart ;;
@@ -441,7 +470,7 @@ show_desktop() {
 	"$own"/*) ;;
 	/usr/* | /etc/*) instead="copy it to $own/$name, and there $instead" ;;
 	esac
-	finding start "$name" "$file_:$line starts it without the library (Exec=)$by_bus" "$instead"
+	finding start "$name" "$file_:$line starts it without the library (Exec=)${lost:+: $lost takes LD_PRELOAD away}$mind$by_bus" "$instead"
 }
 
 # ---- For check
@@ -468,9 +497,9 @@ named_starter() {
 		esac
 		all=$(starter_files)
 		for name in "$1" "$template"; do
-			named=$(printf '%s\n' "$all" | awk -v name="$name" '
+			named=$(printf '%s\n' "$all" | name=$name awk '
 				{ file = $0; sub(/.*\//, "", file) }
-				file == name || index($0, "/" name ".d/") || /\/service\.d\//')
+				file == ENVIRON["name"] || /\.conf$/')
 			case $newline$named$newline in
 			*"/$name$newline"*) return ;;
 			esac
@@ -484,14 +513,21 @@ named_starter() {
 from_starter() {
 	starter=$1
 	to_preload='' # not known yet
+	asked_unit=${1##*/}
 	records=$(starter_records "$named")
-	started=$(printf '%s\n' "$records" | sed 1q)
-	kind=${started%%"$field"*}
-	started=${started#*"$field"*"$field"*"$field"*"$field"*"$field"}
-	started=${started%%"$field"*}
+	IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell <<-RECORD
+		$(printf '%s\n' "$records" | sed 1q)
+	RECORD
 	case $started in
 	'') misused "check: $1 starts nothing" ;;
-	*%*) misused "check: $1 starts what only systemd knows: $started" ;;
+	*"$unknown"*) misused "check: $1 starts what only systemd knows: $value" ;;
 	esac
-	[ "$kind" = desktop ] || search=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	[ "$kind" = desktop ] || search=$system_search
+	if [ -n "$shell" ] && [ -z "$doubt" ]; then
+		find_quietly "$started" # which may be a function of the shell's, or its own
+		if [ -z "$found" ]; then
+			no_program=$started started=$shell doubt="what ${shell##*/} -c starts cannot be told from that line"
+		fi
+	fi
+	[ -z "$doubt" ] || finding unsure script "$doubt"
 }
