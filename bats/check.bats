@@ -409,6 +409,28 @@ unit() {
 	assert_line --regexp '^start   root.service: .*RootDirectory=/srv/root .*another file system'
 	assert_line --regexp '^start   log.service: .*P11SHIM_LOG=/tmp/log is hidden'
 	assert_line --regexp '^start   home.service: .*P11SHIM_TRACE=/home/x/a trace is hidden'
+	unit second/system/percent.service "ExecStart=$MADE/specimen" 'Environment=LD_PRELOAD=%h/lib/a.so'
+	echo 'LD_PRELOAD="/x/libp11shim.so"' >variables
+	unit second/system/file.service "ExecStart=$MADE/specimen" "EnvironmentFile=-$HERE/variables" Environment=LD_PRELOAD=/y.so
+	unit second/system/files.service "ExecStart=$MADE/specimen" 'EnvironmentFile=/etc/default/%p'
+	unit second/system/a-b.service "ExecStart=$MADE/specimen"
+	unit second/system/a-.service.d/x.conf 'Environment=LD_PRELOAD=libp11shim.so'
+	unit second/system/ab.service "ExecStart=$MADE/specimen"
+	unit second/system/without.service "ExecStart=$MADE/specimen" 'Environment=LD_PRELOAD=libp11shim.so' UnsetEnvironment=LD_PRELOAD
+	unit second/system/strict.service "ExecStart=$MADE/specimen" 'Environment=P11SHIM_LOG=/var/log/x' ProtectSystem=strict
+	unit second/system/dynamic.service "ExecStart=$MADE/specimen" 'Environment=P11SHIM_LOG=/tmp/x' DynamicUser=yes
+	run p11shim check "$MADE/specimen"
+	assert_line --regexp "^start   percent.service: .* into LD_PRELOAD=$library:%h/lib/a.so;"
+	assert_line --regexp "^start   file.service: .* with the library already \($HERE/variables\)"
+	assert_line --regexp '^start   files.service: .*EnvironmentFile=/etc/default/%p has not been read'
+	assert_line --regexp '^start   a-b.service: .* with the library already'
+	assert_line --regexp '^start   ab.service: .* without the library'
+	assert_line --regexp '^start   without.service: .* without the library .* takes LD_PRELOAD away.*; instead: take LD_PRELOAD out of'
+	assert_line --regexp '^start   strict.service: .*P11SHIM_LOG=/var/log/x cannot be written there, unless'
+	assert_line --regexp '^start   dynamic.service: .*P11SHIM_LOG=/tmp/x is hidden'
+	case $TREE in
+	/tmp/* | /var/tmp/*) assert_line --regexp '^start   dynamic.service: .*DynamicUser=yes \(.*\) hides the library' ;;
+	esac
 	case $TREE in
 	/tmp/* | /var/tmp/*) assert_line --regexp '^start   log.service: .*PrivateTmp=yes \(.*log.service:6\) hides the library' ;;
 	esac
@@ -435,7 +457,7 @@ unit() {
 	run p11shim check specimen
 	assert_success
 	assert_line "start   one.desktop: $HERE/share/applications/one.desktop:3 starts it without the library (Exec=); instead: change line 3 into Exec=$TREE/scripts/p11shim run -- $MADE/specimen %U (likewise line 5)"
-	assert_line --regexp '^start   quoted.desktop: .*run -- ".*/specimen" "a b"$'
+	assert_line --regexp '^start   sub-quoted.desktop: .*run -- ".*/specimen" "a b"$'
 	assert_line --regexp '^start   env.desktop: .*run -- env A=b .*/specimen$'
 	assert_line --regexp '^start   bus.desktop: .*may not be used.*dbus-1/services/bus.service'
 	assert_line --regexp '^start   try.desktop: .*:4 .*run -- /usr/bin/wrapped$'
@@ -477,6 +499,16 @@ unit() {
 		assert_success
 		assert_line "program $name -> $MADE/specimen"
 	done
+	mkdir share/applications/kde
+	printf '[Desktop Entry]\nExec=specimen\n' >share/applications/kde/k.desktop
+	run p11shim check kde-k.desktop
+	assert_line "program kde-k.desktop -> $MADE/specimen"
+	assert_line --regexp '^start   kde-k.desktop: '
+	run p11shim check singer.service
+	assert_failure 2
+	assert_output 'p11shim: no such unit: singer.service; did you mean signer.service?'
+	run p11shim check signer.socket
+	assert_output --partial 'did you mean signer.service?'
 	for name in nothing.service percent.service no-such.service no-such.desktop; do
 		run --separate-stderr p11shim check $name
 		assert_failure 2

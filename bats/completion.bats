@@ -46,6 +46,12 @@ asked() {
 	echo "module: $HERE/libmine-p11.so" >"$HOME/.config/pkcs11/modules/mine.module"
 	printf 'module: %s\n' "/gone/libmine"$'\033'"x.so" >"$HOME/.config/pkcs11/modules/odd.module"
 	touch "$HOME/.local/share/applications/org.mine.Mail.desktop"
+	mkdir -p "$HOME/.local/share/applications/kde" "$HOME/.config/systemd/user" "$HERE/units"
+	touch "$HOME/.local/share/applications/kde/org.mine.desktop" "$HOME/.config/systemd/user/mine-u.service" "$HERE/units/mine-s.service" \
+		"$HERE/units/mine-"$'\e]0;x\a.service' "$HERE/units/mine-a.service"$'\nmine-b.service' "$HERE/units/mine-"$'a\tb.service'
+	export SYSTEMD_UNIT_PATH=$HERE/units
+	ln -s "$TREE/build/libp11shim.so" "$HERE/libp11-kit.so.0.9"
+	echo "module: $HERE/libp11-kit.so.0.9" >"$HOME/.config/pkcs11/modules/kit.module"
 	while IFS='|' read -r words expected; do
 		# shellcheck disable=SC2086 # words
 		run asked $words
@@ -65,6 +71,9 @@ asked() {
 		run --log x certutil -x lo|/program 4!
 		run -- --log|/program 3!
 		check org.mi|org.mine.Mail.desktop!/program 2!
+		check kde-|kde-org.mine.desktop!/program 2!
+		check mine-|mine-s.service!mine-u.service!/program 2!
+		config libp11-k|
 		list --s|--seconds!
 		list --seconds 3|
 		config libmine|libmine-p11.so!

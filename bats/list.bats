@@ -315,6 +315,9 @@ nothing_obeyed() {
 	done <<-TABLE
 		libmydevcie-p11.so libmydevice-p11.so
 		LIBMYDEVICE-P11.SO libmydevice-p11.so
+		mydevice-p11 libmydevice-p11.so
+		MyDevice-P11 libmydevice-p11.so
+		mydevcie-p11 libmydevice-p11.so
 		/elsewhere/libmydevice-p11.so $HERE/libmydevice-p11.so
 		libCryptoki2_46.so libCryptoki2_64.so
 	TABLE
@@ -327,8 +330,14 @@ nothing_obeyed() {
 	run p11shim list
 	assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
 	assert_equal "$(grep -c ignored: <<<"$output")" 1
-	run p11shim run true
-	assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
+	for command in run check; do
+		run p11shim $command true
+		assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
+		assert_equal "$(grep -c ignored: <<<"$output")" 1
+		# a name that many a shell does not pass on
+		run env P11SHIM_AT-EXIT=x timeout 60 "$TREE/scripts/p11shim" $command true
+		assert_line --partial 'ignored: P11SHIM_AT-EXIT: no such setting'
+	done
 	run p11shim run --set frok=strict true
 	assert_failure 2
 	assert_output --partial 'no such setting: frok; did you mean fork?'

@@ -272,6 +272,12 @@ line_of() {
 	run report nowhere
 	assert_failure 1
 	assert_output 'p11shim report: no such file: nowhere'
+	# no name reaches a terminal as an order
+	for wrong in $'nowhere\e]0;title\a' $'--no\xc2\x9b31m'; do
+		run report "$wrong"
+		assert_failure
+		refute_output --regexp $'[\e\a]|\xc2\x9b'
+	done
 	run report .
 	assert_failure 1
 	assert_output 'p11shim report: a directory, not a trace: .'

@@ -358,6 +358,11 @@ list_tokens() {
 	P11SHIM_LOG=none run_split p11shim run --debug --trace mine env
 	assert_line P11SHIM_LOG=none
 	assert_line "P11SHIM_TRACE=$HERE/mine"
+	# what a file of settings says
+	printf '[*]\nlog = %s/its.log\ntrace = %s/its.trace\n' "$HERE" "$HERE" >said.conf
+	run_split p11shim run --debug --config said.conf env
+	refute_line --regexp '^P11SHIM_(LOG|TRACE)='
+	[[ $stderr == *"report '$HERE/its.trace'"* ]]
 	run_split p11shim run --debug $(list_tokens)
 	assert_success
 	[[ $stderr == *'C_Initialize CKR_OK'* ]]
@@ -372,7 +377,10 @@ list_tokens() {
 	gcc -static -o static "$ROOT/tests/wrapper/specimen.c"
 	run_split p11shim run --debug ./static
 	[[ $stderr == *'statically linked'* && $stderr != *trace* ]]
-	for setting in '--set disable=1' '--trace none'; do
+	printf '[*]\nexclude = yes\n' >excluded.conf
+	P11SHIM_TRACE=$HERE run_split p11shim run --debug true
+	[[ $stderr == *ignored*P11SHIM_TRACE* && $stderr != *'trace, if'* ]]
+	for setting in '--set disable=1' '--trace none' '--set exclude=yes' '--config excluded.conf'; do
 		# shellcheck disable=SC2086 # words
 		run_split p11shim run --debug $setting true
 		[[ $stderr != *trace* ]]
@@ -535,13 +543,32 @@ list_tokens() {
 @test "contract J1: misuse is told on stderr, with where to look, and 2; help goes to standard output" {
 	for wrong in '' 'frobnicate' 'run' 'run --frobnicate true' 'run --log' 'run --set true' 'run --set no-such=1 true' \
 		'run --set fork= true' 'run --log-level loud true' 'run --observe=yes true' 'check' 'check a b' 'list x' \
-		'list --seconds 0' 'list --seconds' 'config a b' 'config --bogus' 'help frobnicate' 'help list foo' \
+		'check --foo' 'check a --bogus' 'list --seconds 0' 'list --seconds' 'config a b' 'config --bogus' 'help frobnicate' 'help list foo' \
 		'--version x' '--help x'; do
 		# shellcheck disable=SC2086 # words
 		run_split p11shim $wrong
 		assert_equal "$wrong: $status" "$wrong: 2"
 		assert_equal "$output" ''
 		[[ $stderr == 'p11shim: '* || $stderr == 'Usage: p11shim run'* ]]
+	done
+	# what may have been meant is told
+	while IFS='|' read -r wrong text; do
+		# shellcheck disable=SC2086 # words
+		run_split p11shim $wrong
+		assert_equal "$wrong: $status" "$wrong: 2"
+		[[ $stderr == *"$text"* ]]
+	done <<-'TABLE'
+		rum|did you mean run?
+		help chek|did you mean check?
+		list --inti|did you mean --init?
+		run --lo=x true|did you mean --log?
+		run --observe=1 true|--observe takes no value
+		check ls --jsn|did you mean --json?
+	TABLE
+	for command in check list config; do
+		run_split p11shim $command --json --help
+		assert_success
+		[[ $output == *"Usage: p11shim $command"* ]]
 	done
 	for command in run check list config report; do
 		run_split p11shim $command --help
@@ -569,7 +596,7 @@ list_tokens() {
 }
 
 @test "contract J1: what cannot be written to standard output is told, with 2" {
-	for command in 'check true' list config help 'help settings' 'list --help' --help --version 'run --help'; do
+	for command in 'check true' list config help 'complete -- run --l' 'help settings' 'list --help' --help --version 'run --help'; do
 		# shellcheck disable=SC2086 # words
 		run_split eval "p11shim $command >/dev/full"
 		assert_equal "$command: $status" "$command: 2"

@@ -113,11 +113,7 @@ offer_setting() {
 
 # What systemd and desktops start, by the names of their files.
 offer_started() {
-	for directory in /etc/systemd/system /run/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system \
-		/lib/systemd/system "${XDG_DATA_HOME:-${HOME-}/.local/share}/applications" /usr/local/share/applications \
-		/usr/share/applications; do
-		[ ! -d "$directory" ] || (cd "$directory" && printf '%s\n' ./*.service ./*.desktop)
-	done | sed -e 's,^\./,,' -e '/^\*/d' | sort -u | offer_lines
+	starter_names | begun=$last awk 'index($0, ENVIRON["begun"]) == 1' | plain_text 10 | grep -v '?' | offer_lines
 }
 
 # offer_value KIND
@@ -138,7 +134,7 @@ offer_value() {
 	module)
 		case $last in
 		*/*) directive files ;;
-		*) module_names | plain_text 10 | grep -v '[?\\]' | offer_lines ;; # none with what a terminal obeys
+		*) module_names | plain_text 10 | grep -v -e '[?\\]' -e '^libp11-kit\.so\.' | offer_lines ;; # none with what a terminal obeys
 		esac
 		;;
 	command)

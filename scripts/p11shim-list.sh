@@ -63,6 +63,10 @@ list_options() {
 	init='' json='' seconds=5
 	while [ $# -gt 0 ]; do
 		case $1 in
+		--help | -h)
+			tell "$(usage_list)"
+			exit
+			;;
 		--init) init=--init ;;
 		--json) json=yes ;;
 		--seconds=*) seconds=${1#*=} ;;
@@ -71,7 +75,7 @@ list_options() {
 			seconds=$2
 			shift
 			;;
-		*) misused "list: no such option: $1 ($us list --help)" ;;
+		*) misused "list: no such option: $1$(did_you_mean "$1" list) ($us list --help)" ;;
 		esac
 		shift
 	done
@@ -155,6 +159,7 @@ show_module() {
 	called=$unpacked
 	unpack "$1"
 	file_=$unpacked product='' error='not there'
+	[ ! -e "$file_" ] || error='no file'
 	if [ -f "$file_" ]; then
 		product=$(product_of "$called")
 		error=''
@@ -205,7 +210,7 @@ json_module() {
 	printf '"names":%s,"named_in":%s,' "$(other_names "$1" | json_array)" "$(where_named | json_array)"
 	settings='[]'
 	if [ -f "$file_" ] && [ -n "$info" ]; then
-		settings=$(members "$("$info" --config --json "$file_")" settings)
+		settings=$(members "$(settings_told --json "$file_")" settings)
 	else
 		cryptoki='' manufacturer='' description='' version_='' silent='' initialise=''
 	fi
@@ -227,7 +232,7 @@ command_list() {
 		list_json
 		return
 	fi
-	[ -z "$info" ] || tell_mistakes "$("$info" --config 2>&1 >/dev/null)"
+	[ -z "$info" ] || tell_mistakes "$(settings_told 2>&1 >/dev/null)"
 	[ -n "$modules" ] || say 'no modules found'
 	printf '%s\n' "$files" | while IFS= read -r module; do
 		[ -z "$module" ] || tell "$(show_module "$module")"
@@ -236,7 +241,7 @@ command_list() {
 
 list_json() {
 	mistakes='[]'
-	[ -z "$info" ] || mistakes=$(members "$("$info" --config --json)" mistakes)
+	[ -z "$info" ] || mistakes=$(members "$(settings_told --json)" mistakes)
 	comma=''
 	all=$(printf '%s\n' "$files" | while IFS= read -r module; do
 		[ -n "$module" ] || continue
@@ -265,14 +270,31 @@ module_names() {
 	all_modules | cut -f 1,2 | tr '\t' '\n' | sed 's,.*/,,' | sort -u
 }
 
+# nearest_of NAME: of the names on standard input; those count most that differ only in letters'
+# case, lib before them and .so behind.
+nearest_of() {
+	names=$(cat)
+	# shellcheck disable=SC2016 # a program for awk
+	stem='function stem(name) { name = tolower(name); sub(/^lib/, "", name); sub(/\.so.*/, "", name); return name }'
+	near=$(printf '%s\n' "$names" | asked=$1 awk "$stem"'
+		BEGIN { wanted = stem(ENVIRON["asked"]) }
+		stem($0) == wanted { print; exit }')
+	[ -n "$near" ] || near=$(printf '%s\n' "$names" | "$info" --nearest "$1")
+	[ -n "$near" ] || {
+		near=$(printf '%s\n' "$names" | awk "$stem"'{ print stem($0) }' | "$info" --nearest "$(printf '%s\n' "$1" | awk "$stem"'{ print stem($0) }')")
+		[ -z "$near" ] || near=$(printf '%s\n' "$names" | near=$near awk "$stem"'stem($0) == ENVIRON["near"] { print; exit }')
+	}
+	printf '%s' "$near"
+}
+
 # meant_by MODULE: which one may have been meant, by its name, or where it lies. First of those that
 # are here; of the others that are known, unless it is one itself.
 meant_by() {
 	name=${1##*/}
 	near=$(listed_as "$name")
-	[ -n "$near" ] || near=$(module_names | "$info" --nearest "$name")
+	[ -n "$near" ] || near=$(module_names | nearest_of "$name")
 	[ -n "$near$(product_of "$name")" ] ||
-		near=$(known_names | cut -f 1 | grep -v '[][*?]' | "$info" --nearest "$name")
+		near=$(known_names | cut -f 1 | grep -v '[][*?]' | nearest_of "$name")
 	unpack "$near"
 	[ "$unpacked" = "$1" ] || printf '%s' "$unpacked"
 }
@@ -282,11 +304,15 @@ config_options() {
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--json) json=yes ;;
+		--help | -h)
+			usage_config
+			exit
+			;;
 		--)
 			shift
 			break
 			;;
-		-?*) misused "config: no such option: $1 ($us config --help; before a module of that name: --)" ;;
+		-?*) misused "config: no such option: $1$(did_you_mean "$1" config) ($us config --help; before a module of that name: --)" ;;
 		*) break ;;
 		esac
 		shift
@@ -330,8 +356,8 @@ command_config() {
 	elif [ $# -eq 1 ] && [ ! -f "$1" ]; then
 		say "$(plain "not there: $1; what would hold for it:")"
 	fi
-	tell_mistakes "$("$info" --config "$@" 2>&1 >/dev/null)"
-	settings=$("$info" --config "$@" 2>/dev/null) || misused 'p11shim-info cannot tell the settings'
+	tell_mistakes "$(settings_told "$@" 2>&1 >/dev/null)"
+	settings=$(settings_told "$@" 2>/dev/null) || misused 'p11shim-info cannot tell the settings'
 	printf '%s\n' "$settings" | while IFS= read -r line; do
 		split_setting "$line"
 		printf '%-12s = %-12s %s\n' "$key" "$value" "$source"
@@ -340,7 +366,7 @@ command_config() {
 
 # config_json [PATH]
 config_json() {
-	settings=$("$info" --config --json "$@") || misused 'p11shim-info cannot tell the settings'
+	settings=$(settings_told --json "$@") || misused 'p11shim-info cannot tell the settings'
 	about=null
 	if [ $# -eq 1 ]; then
 		there=false
@@ -354,18 +380,32 @@ config_json() {
 # ---- check
 
 command_check() {
-	json=''
-	[ "${1-}" != --json ] || {
-		json=yes
+	json='' asked='' count=0
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--json) json=yes ;;
+		--help | -h)
+			usage_check
+			exit
+			;;
+		--)
+			shift
+			count=$((count + $#)) asked=${1-$asked}
+			break
+			;;
+		-?*) misused "check: no such option: $1$(did_you_mean "$1" check) ($us check --help; before a program of that name: --)" ;;
+		*) count=$((count + 1)) asked=$1 ;;
+		esac
 		shift
-	}
-	[ $# -gt 0 ] || misused "check: which program? ($us check --help)"
-	[ "$1" != -- ] || shift
-	[ $# -eq 1 ] || misused "check: one program, without arguments ($us check --help)"
+	done
+	[ "$count" -gt 0 ] || misused "check: which program? ($us check --help)"
+	[ "$count" -eq 1 ] || misused "check: one program, without arguments ($us check --help)"
+	set -- "$asked"
 	find_library
 	if [ -n "$json" ]; then
 		check_json "$1"
 	else
+		! find_info || tell_mistakes "$(settings_told 2>&1 >/dev/null)"
 		check_program "$1"
 	fi
 }
@@ -382,7 +422,7 @@ check_json() {
 	status=$?
 	[ $status -le 1 ] || exit $status
 	mistakes='[]'
-	! find_info || mistakes=$(members "$("$info" --config --json)" mistakes)
+	! find_info || mistakes=$(members "$(settings_told --json)" mistakes)
 	works=true
 	case $findings in
 	*'"sure":false}'*) works=null ;; # a quote within a text has a backslash before it

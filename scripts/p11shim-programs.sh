@@ -510,7 +510,7 @@ setting() {
 	key=$1 value=$2
 	shift 2
 	find_info || return 0
-	"$info" --config "$@" 2>/dev/null | sed -n "s/^$key$tab$value$tab\\(.*\\)/$key = $value (\\1)/p"
+	settings_told "$@" 2>/dev/null | sed -n "s/^$key$tab$value$tab\\(.*\\)/$key = $value (\\1)/p"
 }
 
 # Shows lines of modules_met, PATH<tab>WHERE; is the module left alone?
@@ -579,7 +579,7 @@ check_program() {
 		from_starter "$1"
 		set -- "$started"
 	fi
-	find_program "$1" || exit 2
+	find_starter_or_program "$1" || exit 2
 	follow_scripts
 	[ -z "$file" ] || look_at_file
 	# shellcheck disable=SC2034 # for p11shim-starters.sh

@@ -114,7 +114,10 @@ run_option() {
 }
 
 no_such_option() {
-	misused "run: no such option: $1 ($us run --help; before a program of that name: --)"
+	case $1 in
+	--observe | --debug | --help) misused "run: $1 takes no value ($us run --help)" ;;
+	esac
+	misused "run: no such option: $1$(did_you_mean "$1" run) ($us run --help; before a program of that name: --)"
 }
 
 # The options of `run`. Sets operands: how many arguments are left.
@@ -152,11 +155,33 @@ foreseeable() {
 	esac
 }
 
+# Sets log_said and trace_said, what files of settings say of these.
+say_where() {
+	log_said='' trace_said=''
+	find_info || return 0
+	rest=$(
+		[ -z "$config" ] || export P11SHIM_CONFIG="$config"
+		"$info" --config --raw 2>/dev/null
+	)$newline
+	while [ -n "$rest" ]; do
+		line=${rest%%"$newline"*} rest=${rest#*"$newline"}
+		case $line in
+		*"${tab}built-in "*) ;;
+		"log$tab"* | "trace$tab"*)
+			split_setting "$line"
+			eval "${key}_said=\$value"
+			;;
+		esac
+	done
+}
+
 # --debug: what may be needed afterwards.
 set_debug() {
 	assign P11SHIM_ON_CRASH 1
-	log=${log:-stderr}
-	if [ -z "$trace" ]; then
+	say_where
+	log=${log:-${log_said:-stderr}}
+	[ -z "$log_said" ] || [ "$log" != "$log_said" ] || log=''
+	if [ -z "$trace" ] && [ -z "$trace_said" ]; then
 		file_=${PWD%/}/p11shim-$$.trace
 		if [ ! -w "${PWD%/}/" ] || foreseeable "$file_"; then
 			directory=$(new_directory) || misused "--debug: no directory of yours alone for a trace (TMPDIR, /tmp): name a file by --trace"
@@ -168,7 +193,8 @@ set_debug() {
 
 # Where --debug has the trace, if there can be one.
 announce_trace() {
-	[ "$trace" = none ] || [ -z "$preload" ] || [ "$verdict" -ne 0 ] || [ -n "$disabled" ] ||
+	trace=${trace:-$trace_said}
+	[ "$trace" = none ] || [ -z "$preload" ] || [ "$verdict" -ne 0 ] || [ -n "$disabled$no_trace" ] ||
 		say "trace, if a PKCS #11 module is used: $trace (to read it then: $us report $(quoted "$trace"))"
 }
 
@@ -183,25 +209,26 @@ place() {
 
 # The settings that the program will have: what is wrong with them is said here, by the library's
 # own reader, since there may be no log to say it in. What is said does not keep it from running. Sets
-# disabled, not empty if the library will do nothing.
+# disabled, not empty if the library will do nothing, and no_trace, if the trace cannot be written.
 foretell() {
-	disabled=''
+	disabled='' no_trace=''
 	find_info || return 0
 	log_file='' trace_file=''
 	rest=$(
 		[ -z "$assignments" ] || eval "export $assignments"
-		exec "$info" --config --raw 2>&1
+		settings_told --raw 2>&1
 	)$newline
 	while [ -n "$rest" ]; do
 		line=${rest%%"$newline"*} rest=${rest#*"$newline"}
 		case $line in
 		'p11shim: '*) say "ignored: ${line#p11shim: }" ;;
-		"disable${tab}1$tab"*) disabled=yes ;;
+		"disable${tab}1$tab"* | "exclude${tab}yes$tab"*) disabled=yes ;;
 		"log$tab"/* | "trace$tab"/*)
 			split_setting "$line"
 			eval "${key}_file=\$value"
 			why=$(unwritable "$value")
 			[ -z "$why" ] || say "ignored: $source: $why"
+			[ -z "$why" ] || [ "$key" != trace ] || no_trace=yes
 			;;
 		esac
 	done

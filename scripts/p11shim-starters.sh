@@ -80,6 +80,14 @@ starter_records() {
 	[ $# -gt 0 ] || return 0
 	p11shim_library=$to_preload p11shim_asked=${asked_unit-} \
 		p11shim_wrappers=$wrappers p11shim_interpreters=$interpreters awk "$awk_words"'
+		# By what name a menu is known: with the directories below applications.
+		function id_of(file) {
+			if (file !~ /\/applications\/.*\.desktop$/)
+				return base(file)
+			sub(/.*\/applications\//, "", file)
+			gsub(/\//, "-", file)
+			return file
+		}
 		function is_yes(value) {
 			return tolower(value) ~ /^(1|y|yes|t|true|on)$/
 		}
@@ -310,11 +318,11 @@ starter_records() {
 			for (i = 1; i < ARGC; i++) {
 				f = ARGV[i]
 				kind = kind_of(f)
-				if (f ~ /\.conf$/ || (kind, base(f)) in seen)
+				if (f ~ /\.conf$/ || (kind, id_of(f)) in seen)
 					continue
-				seen[kind, base(f)]
+				seen[kind, id_of(f)]
 				if (kind == "desktop")
-					desktop(f, base(f))
+					desktop(f, id_of(f))
 				else
 					unit(f, kind, base(f))
 			}
@@ -498,15 +506,59 @@ named_starter() {
 		all=$(starter_files)
 		for name in "$1" "$template"; do
 			named=$(printf '%s\n' "$all" | name=$name awk '
-				{ file = $0; sub(/.*\//, "", file) }
-				file == ENVIRON["name"] || /\.conf$/')
+				{
+					file = id = $0
+					sub(/.*\//, "", file)
+					sub(/.*\/applications\//, "", id)
+					gsub(/\//, "-", id)
+				}
+				file == ENVIRON["name"] || id == ENVIRON["name"] || /\.conf$/')
 			case $newline$named$newline in
 			*"/$name$newline"*) return ;;
+			*.desktop"$newline"*) return ;; # by its directory, too
 			esac
 		done
 		return 1
 		;;
 	esac
+}
+
+# Names of all of them, but those that are more than a line.
+starter_names() {
+	directories=$(starter_directories)
+	[ -n "$directories" ] || return 0
+	(
+		set -f
+		IFS=$newline
+		# shellcheck disable=SC2086 # a line each
+		find -L $directories -maxdepth 2 '(' -name '*.wants' -o -name '*.requires' -o -name '*.d' ')' -prune -o \
+			'(' -name '*.service' -o -name '*.desktop' ')' ! -path "*$newline*" -print 2>/dev/null
+	) | awk '
+		{
+			sub(/.*\/applications\//, "") ? gsub(/\//, "-") : sub(/.*\//, "")
+			if (!seen[$0]++)
+				print
+		}' | sort
+}
+
+# find_starter_or_program NAME: as find_program; but what is called as units are is said to be none.
+find_starter_or_program() {
+	case $1 in
+	*/*) ;;
+	*?.service | *?.socket | *?.timer | *?.path | *?.target | *?.desktop)
+		find_program "$1" 2>/dev/null && return
+		near=$(find_info && starter_names | "$info" --nearest "$1")
+		[ -n "$near" ] || near=$(starter_names | grep -xF -e "${1%.*}.service")
+		case $1 in
+		*.desktop) what='.desktop file' ;;
+		*.service) what=unit ;;
+		*) what='unit that starts programs' ;;
+		esac
+		say "no such $what: $1${near:+; did you mean $near?}"
+		return 127
+		;;
+	esac
+	find_program "$1"
 }
 
 # from_starter NAME: sets starter, the name, records, what it says, and started, the program.
