@@ -445,6 +445,9 @@ unit() {
 	entry share/applications/one.desktop "Exec=$MADE/specimen %U" '[Desktop Action new]' "Exec=$MADE/specimen --new" '[Other]' "Exec=$MADE/specimen"
 	entry share/applications/sub/quoted.desktop "Exec=\"$MADE/specimen\" \"a b\""
 	entry share/applications/env.desktop "Exec=env A=b $MADE/specimen"
+	entry share/applications/lost.desktop "Exec=env -i A=b $MADE/specimen"
+	entry share/applications/word.desktop "Exec=env LD_PRELOAD=/x/foo.so $MADE/specimen"
+	entry share/applications/preloaded.desktop "Exec=env LD_PRELOAD=libp11shim.so nice -n 5 $MADE/specimen"
 	entry share/applications/bus.desktop "Exec=$MADE/specimen" DBusActivatable=true
 	entry share/applications/try.desktop "TryExec=$MADE/specimen" 'Exec=/usr/bin/wrapped'
 	entry share/applications/over.desktop "Exec=$MADE/specimen"
@@ -459,6 +462,9 @@ unit() {
 	assert_line "start   one.desktop: $HERE/share/applications/one.desktop:3 starts it without the library (Exec=); instead: change line 3 into Exec=$TREE/scripts/p11shim run -- $MADE/specimen %U (likewise line 5)"
 	assert_line --regexp '^start   sub-quoted.desktop: .*run -- ".*/specimen" "a b"$'
 	assert_line --regexp '^start   env.desktop: .*run -- env A=b .*/specimen$'
+	assert_line --regexp "^start   lost.desktop: .*: env -i takes LD_PRELOAD away; instead: write .*p11shim run -- before $MADE/specimen in line 3"
+	assert_line --regexp "^start   word.desktop: .*without the library .*; instead: write .*p11shim run -- before $MADE/specimen in line 3"
+	assert_line --regexp '^start   preloaded.desktop: .* with the library already'
 	assert_line --regexp '^start   bus.desktop: .*may not be used.*dbus-1/services/bus.service'
 	assert_line --regexp '^start   try.desktop: .*:4 .*run -- /usr/bin/wrapped$'
 	assert_line "start   done.desktop: $HERE/share/applications/done.desktop:3 starts it with the library already"
@@ -466,7 +472,7 @@ unit() {
 	assert_line --regexp '^start   auto.desktop: '
 	refute_line --partial over.desktop
 	refute_line --partial gone.desktop
-	assert_equal "$(grep -c '^start ' <<<"$output")" 8
+	assert_equal "$(grep -c '^start ' <<<"$output")" 11
 	# what is told works
 	line=$(sed -n 's/^start   env.desktop: .* into Exec=//p' <<<"$output")
 	run sh -c "$line"

@@ -216,6 +216,9 @@ list_tokens() {
 	# as busybox may have applets that read the shell's own /proc/self/environ
 	functions=('BASH_FUNC_od%%=() { cat /dev/null; }' 'BASH_FUNC_awk%%=() { :; }' 'BASH_FUNC_ls%%=() { echo none; }'
 		'BASH_FUNC_sed%%=() { :; }' 'BASH_FUNC_env%%=() { echo own; }' 'BASH_FUNC_readlink%%=() { echo /nowhere; }')
+	for name in eval exec exit set shift export . return; do
+		functions+=("BASH_FUNC_$name%%=() { echo own $name; }")
+	done
 	for options in '' braceexpand:errexit:allexport:noglob:noclobber:pipefail; do
 		variables=("${functions[@]}" a.b=1 OPTIND=5 PWD=/ ${options:+"SHELLOPTS=$options"} BASHOPTS=nocasematch:failglob:nullglob)
 		env -i "${variables[@]}" /usr/bin/env -0 | sort -z >expected
@@ -374,6 +377,13 @@ list_tokens() {
 	run_split p11shim run --debug true
 	[[ $stderr == *'trace, if a PKCS #11 module is used: '*' report '* ]]
 	[ "$(echo p11shim-*)" = 'p11shim-*' ] # nor is one made
+	run_split p11shim run --debug "$P11SHIM" run --debug true
+	assert_equal "$(grep -c 'trace, if' <<<"$stderr")" 1
+	# nor in / where the current directory is gone
+	mkdir gone
+	run_split sh -c 'cd gone && rmdir ../gone && exec timeout 60 "$0" run --debug printenv P11SHIM_TRACE' "$P11SHIM"
+	[[ $output == ?*/p11shim-*.trace ]]
+	rmdir "${output%/*}"
 	gcc -static -o static "$ROOT/tests/wrapper/specimen.c"
 	run_split p11shim run --debug ./static
 	[[ $stderr == *'statically linked'* && $stderr != *trace* ]]

@@ -3,7 +3,8 @@
 # Part of p11shim, read by it, in the subshell that plans.
 #
 # From p11shim and its other parts come newline, tab, info and others (SC2154); what it sets they read (SC2034).
-# shellcheck disable=SC2154,SC2034
+# test -ef is in every shell that may be sh, and in POSIX since 2024 (SC3013).
+# shellcheck disable=SC2154,SC2034,SC3013
 
 # absolute FILE
 absolute() {
@@ -183,7 +184,8 @@ set_debug() {
 	[ -z "$log_said" ] || [ "$log" != "$log_said" ] || log=''
 	if [ -z "$trace" ] && [ -z "$trace_said" ]; then
 		file_=${PWD%/}/p11shim-$$.trace
-		if [ ! -w "${PWD%/}/" ] || foreseeable "$file_"; then
+		# a directory that is gone has no name
+		if [ ! . -ef "${PWD%/}/" ] || [ ! -w "${PWD%/}/" ] || foreseeable "$file_"; then
 			directory=$(new_directory) || misused "--debug: no directory of yours alone for a trace (TMPDIR, /tmp): name a file by --trace"
 			file_=$directory/${file_##*/}
 		fi
@@ -191,9 +193,10 @@ set_debug() {
 	fi
 }
 
-# Where --debug has the trace, if there can be one.
+# Where --debug has the trace, if there can be one, and no other --debug has said so.
 announce_trace() {
 	trace=${trace:-$trace_said}
+	[ -z "${P11SHIM_ON_CRASH-}" ] || [ "$trace" != "${P11SHIM_TRACE-}" ] || return 0
 	[ "$trace" = none ] || [ -z "$preload" ] || [ "$verdict" -ne 0 ] || [ -n "$disabled$no_trace" ] ||
 		say "trace, if a PKCS #11 module is used: $trace (to read it then: $us report $(quoted "$trace"))"
 }
