@@ -419,7 +419,16 @@ unit() {
 	unit second/system/without.service "ExecStart=$MADE/specimen" 'Environment=LD_PRELOAD=libp11shim.so' UnsetEnvironment=LD_PRELOAD
 	unit second/system/strict.service "ExecStart=$MADE/specimen" 'Environment=P11SHIM_LOG=/var/log/x' ProtectSystem=strict
 	unit second/system/dynamic.service "ExecStart=$MADE/specimen" 'Environment=P11SHIM_LOG=/tmp/x' DynamicUser=yes
+	# by another name
+	unit second/system/named.service "ExecStart=$MADE/specimen"
+	ln -s named.service second/system/called.service
+	unit first/system/called.service.d/x.conf 'Environment=LD_PRELOAD=libp11shim.so'
+	for name in named.service called.service; do
+		run p11shim check $name
+		assert_line --regexp '^start   .* with the library already'
+	done
 	run p11shim check "$MADE/specimen"
+	assert_line --regexp '^start   (named|called).service: .* with the library already'
 	assert_line --regexp "^start   percent.service: .* into LD_PRELOAD=$library:%h/lib/a.so;"
 	assert_line --regexp "^start   file.service: .* with the library already \($HERE/variables\)"
 	assert_line --regexp '^start   files.service: .*EnvironmentFile=/etc/default/%p has not been read'

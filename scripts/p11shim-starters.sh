@@ -51,6 +51,25 @@ starter_files() {
 		'(' -type f -size -512 -o -type c ')' -print 2>/dev/null | sed 4000q
 }
 
+# find_aliases NAMES, a line each: sets aliases, those that are links to units of other names: a line
+# ALIAS NAME each.
+find_aliases() {
+	aliases='' directories=''
+	[ -n "$1" ] || return 0
+	directories=$(starter_directories)
+	for name in $1; do
+		case $aliases in
+		*"$newline$name "*) continue ;;
+		esac
+		for directory in $directories; do
+			[ -L "$directory/$name" ] || continue
+			real=$(readlink -f -- "$directory/$name") || continue
+			[ "${real##*/}" = "$name" ] || aliases=$aliases$newline$name\ ${real##*/}
+			break
+		done
+	done
+}
+
 # ---- What they say
 
 # starter_records [FILES, a line each]: of each line that starts something, these fields:
@@ -72,13 +91,25 @@ starter_records() {
 	set -f
 	IFS=$newline
 	set --
+	names=${asked_unit-}
 	for file_ in $files; do
+		case $file_ in
+		*.service.d/*.conf)
+			name=${file_%.d/*}
+			name=${name##*/}
+			case $newline$names$newline in
+			*"$newline$name$newline"*) ;;
+			*) names=$names$newline$name ;;
+			esac
+			;;
+		esac
 		if [ -f "$file_" ] && [ -r "$file_" ] || [ "$file_" -ef /dev/null ]; then
 			set -- "$@" "$file_"
 		fi
 	done
 	[ $# -gt 0 ] || return 0
-	p11shim_library=$to_preload p11shim_asked=${asked_unit-} \
+	find_aliases "$names"
+	p11shim_aliases=$aliases p11shim_library=$to_preload p11shim_asked=${asked_unit-} \
 		p11shim_wrappers=$wrappers p11shim_interpreters=$interpreters awk "$awk_words"'
 		# By what name a menu is known: with the directories below applications.
 		function id_of(file) {
@@ -233,7 +264,7 @@ starter_records() {
 		}
 		# Is what is dropped in for part so for name: its own, or for the beginning of it up to a -?
 		function is_part_of(part, name, rest) {
-			if (part == name)
+			if (part == name || (part in alias ? alias[part] : part) == (name in alias ? alias[name] : name))
 				return 1
 			rest = name
 			sub(/^[^@]*@/, "@", rest)
@@ -272,6 +303,10 @@ starter_records() {
 		}
 		BEGIN {
 			OFS = "\037"
+			n = split(ENVIRON["p11shim_aliases"], row, "\n")
+			for (i = 1; i <= n; i++)
+				if (row[i] != "")
+					alias[substr(row[i], 1, index(row[i], " ") - 1)] = substr(row[i], index(row[i], " ") + 1)
 			library = ENVIRON["p11shim_library"]
 			sub(/^.*:/, "", library)
 			for (i = 1; i < ARGC; i++)
@@ -479,107 +514,4 @@ show_desktop() {
 	/usr/* | /etc/*) instead="copy it to $own/$name, and there $instead" ;;
 	esac
 	finding start "$name" "$file_:$line starts it without the library (Exec=)${lost:+: $lost takes LD_PRELOAD away}$mind$by_bus" "$instead"
-}
-
-# ---- For check
-
-# named_starter NAME: is that a unit, or a .desktop file, by its name or its path? Sets named, its
-# files (itself, then what is dropped in there).
-named_starter() {
-	named=''
-	case $1 in
-	*.service | *.desktop) ;;
-	*) return 1 ;;
-	esac
-	case $1 in
-	*/*)
-		[ -f "$1" ] && grep -q -e '^[[:blank:]]*\[Service\]' -e '^[[:blank:]]*\[Desktop Entry\]' -- "$1" || return 1
-		named=$(absolute "$1")
-		named=$named$newline$(printf '%s\n' "$named.d"/*.conf)
-		;;
-	*)
-		find_program "$1" 2>/dev/null && return 1
-		template=$1
-		case $1 in
-		*@?*.service) template=${1%%@*}@.service ;;
-		esac
-		all=$(starter_files)
-		for name in "$1" "$template"; do
-			named=$(printf '%s\n' "$all" | name=$name awk '
-				{
-					file = id = $0
-					sub(/.*\//, "", file)
-					sub(/.*\/applications\//, "", id)
-					gsub(/\//, "-", id)
-				}
-				file == ENVIRON["name"] || id == ENVIRON["name"] || /\.conf$/')
-			case $newline$named$newline in
-			*"/$name$newline"*) return ;;
-			*.desktop"$newline"*) return ;; # by its directory, too
-			esac
-		done
-		return 1
-		;;
-	esac
-}
-
-# Names of all of them, but those that are more than a line.
-starter_names() {
-	directories=$(starter_directories)
-	[ -n "$directories" ] || return 0
-	(
-		set -f
-		IFS=$newline
-		# shellcheck disable=SC2086 # a line each
-		find -L $directories -maxdepth 2 '(' -name '*.wants' -o -name '*.requires' -o -name '*.d' ')' -prune -o \
-			'(' -name '*.service' -o -name '*.desktop' ')' ! -path "*$newline*" -print 2>/dev/null
-	) | awk '
-		{
-			sub(/.*\/applications\//, "") ? gsub(/\//, "-") : sub(/.*\//, "")
-			if (!seen[$0]++)
-				print
-		}' | sort
-}
-
-# find_starter_or_program NAME: as find_program; but what is called as units are is said to be none.
-find_starter_or_program() {
-	case $1 in
-	*/*) ;;
-	*?.service | *?.socket | *?.timer | *?.path | *?.target | *?.desktop)
-		find_program "$1" 2>/dev/null && return
-		near=$(find_info && starter_names | "$info" --nearest "$1")
-		[ -n "$near" ] || near=$(starter_names | grep -xF -e "${1%.*}.service")
-		case $1 in
-		*.desktop) what='.desktop file' ;;
-		*.service) what=unit ;;
-		*) what='unit that starts programs' ;;
-		esac
-		say "no such $what: $1${near:+; did you mean $near?}"
-		return 127
-		;;
-	esac
-	find_program "$1"
-}
-
-# from_starter NAME: sets starter, the name, records, what it says, and started, the program.
-from_starter() {
-	starter=$1
-	to_preload='' # not known yet
-	asked_unit=${1##*/}
-	records=$(starter_records "$named")
-	IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell <<-RECORD
-		$(printf '%s\n' "$records" | sed 1q)
-	RECORD
-	case $started in
-	'') misused "check: $1 starts nothing" ;;
-	*"$unknown"*) misused "check: $1 starts what only systemd knows: $value" ;;
-	esac
-	[ "$kind" = desktop ] || search=$system_search
-	if [ -n "$shell" ] && [ -z "$doubt" ]; then
-		find_quietly "$started" # which may be a function of the shell's, or its own
-		if [ -z "$found" ]; then
-			no_program=$started started=$shell doubt="what ${shell##*/} -c starts cannot be told from that line"
-		fi
-	fi
-	[ -z "$doubt" ] || finding unsure script "$doubt"
 }

@@ -15,7 +15,7 @@ FISHDIR = $(DATADIR)/fish/vendor_completions.d
 COMPLETIONS = $(COMPLETIONDIR)/p11shim $(ZSHDIR)/_p11shim $(FISHDIR)/p11shim.fish
 
 INFO = $(B)/p11shim-info
-PARTS = $(addprefix scripts/p11shim-,text.sh elf.sh programs.sh preload.sh words.sh starters.sh modules.sh list.sh run.sh complete.sh)
+PARTS = $(addprefix scripts/p11shim-,text.sh elf.sh programs.sh preload.sh words.sh starters.sh named.sh modules.sh list.sh run.sh complete.sh)
 REPORT_PARTS = $(wildcard scripts/report/*)
 CONFIG_FILES = config/p11shim.conf config/modules.conf
 
