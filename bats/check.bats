@@ -413,6 +413,13 @@ unit() {
 	echo 'LD_PRELOAD="/x/libp11shim.so"' >variables
 	unit second/system/file.service "ExecStart=$MADE/specimen" "EnvironmentFile=-$HERE/variables" Environment=LD_PRELOAD=/y.so
 	unit second/system/files.service "ExecStart=$MADE/specimen" 'EnvironmentFile=/etc/default/%p'
+	mkdir -m 700 closed
+	cp -r "$PLACE" closed/place
+	unit second/system/user.service "ExecStart=$MADE/specimen" User=nobody
+	unit second/system/root.service "ExecStart=$MADE/specimen" User=root
+	run closed/place/bin/p11shim check "$MADE/specimen"
+	assert_line --regexp "^start   user.service: .*nobody may not get at the library below $HERE/closed"
+	refute_line --regexp '^start   root.service: .* may not get'
 	unit second/system/a-b.service "ExecStart=$MADE/specimen"
 	unit second/system/a-.service.d/x.conf 'Environment=LD_PRELOAD=libp11shim.so'
 	unit second/system/ab.service "ExecStart=$MADE/specimen"
@@ -588,7 +595,7 @@ units_of() {
 		run p11shim check unsure.service
 		assert_success
 		assert_line --regexp "^program unsure.service -> .*/${line%% *}\$"
-		assert_line --regexp '^beware  script: what (env|sh -c) starts cannot be told'
+		assert_line --regexp '^beware  script: what (env|nice|sh -c) starts cannot be told'
 		assert_line --regexp '^start   unsure.service: .*cannot be told'
 		assert_line --index -1 "p11shim run ${line%% *}: may work"
 	done <<-'LINES'
@@ -596,6 +603,9 @@ units_of() {
 		sh -c '${FOO} PROG'
 		sh -c 'mkdir /x; PROG'
 		sh -c 'no_such_function 3'
+		sh -c 'exec `x`'
+		env
+		nice -n
 	LINES
 }
 

@@ -90,7 +90,7 @@ from_starter() {
 	to_preload='' # not known yet
 	asked_unit=${1##*/}
 	records=$(starter_records "$named")
-	IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell <<-RECORD
+	IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell user <<-RECORD
 		$(printf '%s\n' "$records" | sed 1q)
 	RECORD
 	case $started in

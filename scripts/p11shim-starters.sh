@@ -86,6 +86,7 @@ find_aliases() {
 #   DOUBT     what cannot be told of it
 #   FILES     of EnvironmentFile=, 036 between them
 #   SHELL     the shell whose -c starts it
+#   USER      whom it runs as, if not as root or as the user who asks
 starter_records() {
 	files=$1
 	set -f
@@ -178,6 +179,8 @@ starter_records() {
 				} else if (key == "EnvironmentFile") {
 					sub(/^-/, "", value)
 					files = value == "" ? "" : files value "\036"
+				} else if (key == "User") {
+					user = value ~ /^(root|0)$/ ? "" : value
 				} else if (key == "DynamicUser") {
 					hide_temporary = is_yes(value) ? "DynamicUser=" value " (" where ")" : ""
 				} else if (key == "ProtectSystem")
@@ -198,12 +201,12 @@ starter_records() {
 				}
 			}
 		}
-		function print_record(kind, name, f, line, key, program, value, preload, where, mind, activated, way, lost, doubt, files, shell) {
+		function print_record(kind, name, f, line, key, program, value, preload, where, mind, activated, way, lost, doubt, files, shell, user) {
 			gsub(/\037/, "?", value)
 			gsub(/\037/, "?", program)
 			gsub(/\037/, "?", preload)
 			gsub(/\037/, "?", lost)
-			print kind, name, f, line, key, program, value, preload, where, mind, activated, way, lost, doubt, files, shell
+			print kind, name, f, line, key, program, value, preload, where, mind, activated, way, lost, doubt, files, shell, user
 		}
 		# The unit of file f, with all that is dropped in for it.
 		function unit(f, kind, name, template, i, n, k, j, chosen, order, part, list, here, way, gone, all, called) {
@@ -213,7 +216,7 @@ starter_records() {
 			split("", execs)
 			split("", record)
 			split("", chosen)
-			preload = preload_where = mind = hidden = unset = files = hide_temporary = strict = ""
+			preload = preload_where = mind = hidden = unset = files = hide_temporary = strict = user = ""
 			template = name
 			sub(/@[^@]*\.service$/, "@.service", template)
 			n = 0
@@ -229,6 +232,8 @@ starter_records() {
 			apply(f)
 			for (i = 1; i <= n; i++)
 				apply(order[i])
+			if (user == "" && hide_temporary != "")
+				user = "a dynamic user"
 			if (hide_temporary != "" && index(hidden " ", " /tmp ") == 0)
 				hide("/tmp /var/tmp", hide_temporary, "", "")
 			for (i in record)
@@ -253,7 +258,7 @@ starter_records() {
 							specified(start[j], kind, called), value,
 							by_us[j] != "" ? "p11shim run" : way == "word" ? by_word[j] : way == "lost" ? "" : preload,
 							gone ? here : preload_where, mind, "", way == "" && unset != "" ? "unset" : way,
-							way == "" ? unset : is_lost[j], doubt[j], gone ? "" : files, in_shell[j])
+							way == "" ? unset : is_lost[j], doubt[j], gone ? "" : files, in_shell[j], kind == "user" ? "" : user)
 					}
 				}
 		}
@@ -339,7 +344,7 @@ starter_records() {
 			at = index($0, "=")
 			key = substr($0, 1, at - 1)
 			gsub(/[ \t]/, "", key)
-			if (key !~ /^(Exec|ExecStart|ExecStartPre|ExecStartPost|ExecCondition|TryExec|Hidden|DBusActivatable|Environment|UnsetEnvironment|RootDirectory|RootImage|ProtectHome|ProtectSystem|DynamicUser|EnvironmentFile|PrivateTmp|InaccessiblePaths|TemporaryFileSystem)$/)
+			if (key !~ /^(Exec|ExecStart|ExecStartPre|ExecStartPost|ExecCondition|TryExec|Hidden|DBusActivatable|Environment|UnsetEnvironment|RootDirectory|RootImage|ProtectHome|ProtectSystem|DynamicUser|User|EnvironmentFile|PrivateTmp|InaccessiblePaths|TemporaryFileSystem)$/)
 				next
 			value = substr($0, at + 1)
 			sub(/^[ \t]+/, "", value)
@@ -398,7 +403,7 @@ show_starters() {
 	called=$(absolute "$program") told='' records=$1
 	called_file=$(readlink -f -- "$called") || called_file=$called
 	called_file=${called_file##*/}
-	while IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell; do
+	while IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell user; do
 		if [ -n "${no_program-}" ] && [ "$started" = "$no_program" ]; then
 			started=$shell doubt="what ${shell##*/} -c starts cannot be told from that line"
 		fi
@@ -434,8 +439,28 @@ read_environment_files() {
 	done
 }
 
+# look_at_reach USER: can others search all directories above the library? Whom a closed one
+# belongs to can.
+look_at_reach() {
+	above=${fitting:-$library}
+	above=$(readlink -f -- "$above") || return 0
+	above=${above%/*}
+	while [ -n "$above" ]; do
+		# shellcheck disable=SC2012 # mode and owner
+		case $(ls -ld -- "$above" 2>/dev/null | awk '{ print substr($1, 10, 1), $3 }') in
+		[xt]* | '' | *" $1") ;;
+		*)
+			mind="$mind; $1 may not get at the library below $above: install it below /usr"
+			return
+			;;
+		esac
+		above=${above%/*}
+	done
+}
+
 # What a unit says, and what it would have to say.
 show_unit() {
+	[ -z "$user" ] || look_at_reach "$user"
 	read_environment_files "$files"
 	case $preload_ in
 	*libp11shim.so* | 'p11shim run')

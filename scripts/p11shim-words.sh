@@ -227,6 +227,8 @@ awk_words='
 	}
 	# It starts something, but nobody knows what.
 	function add_doubt(program) {
+		if (shell != "")
+			program = shell
 		add(program)
 		doubt[starts] = "what " base(program) (shell != "" ? " -c" : "") " starts cannot be told from that line"
 	}
@@ -320,7 +322,8 @@ awk_words='
 	}
 	# Follows the words from i on to what they start.
 	function follow(w, i, at, name, row, known, k) {
-		for (at = i; i >= 1 && i <= w[0]; at = i) {
+		while (i <= w[0]) {
+			at = i
 			name = base(w[i])
 			if (name == "busybox" && (base(w[i + 1]) in wrapper || w[i + 1] ~ /^(env|a?sh)$/))
 				i++
@@ -366,8 +369,8 @@ awk_words='
 				return
 			}
 		}
-		if (i > w[0] && w[0])
-			add_doubt(w[w[0]])
+		if (at)
+			add_doubt(w[at])
 	}
 	# What a shell, which is word i, is told to do.
 	function follow_shell(w, i, at, text) {
