@@ -10,8 +10,9 @@ VERSION = 1.0~git
 
 # Not from the environment: what `make clean` removes is not left to chance.
 B = build
-ifeq ($(origin CC),default)
-CC = gcc
+# Nobody's choice: make's own, none at all (make -R), or an empty one.
+ifneq ($(filter default undefined,$(origin CC))$(if $(strip $(CC)),,empty),)
+override CC = gcc
 endif
 OPT ?= -O2
 PREFIX ?= /usr/local
@@ -31,6 +32,9 @@ endif
 # For another architecture (make ARCH=i386, make ARCH=aarch64): its compiler, a build
 # directory of its own, and there what Debian has for it (scripts/sysroot).
 ARCH = $(OWN_ARCH)
+ifneq ($(words $(ARCH))$(filter-out $(OWN_ARCH) x86_64 i386 aarch64,$(ARCH)),1)
+$(error ARCH: i386, aarch64 or x86_64, please: '$(ARCH)')
+endif
 OTHER_ARCH := $(filter-out $(OWN_ARCH),$(ARCH))
 ifneq ($(OTHER_ARCH),)
 ifeq ($(origin B),file)
@@ -39,7 +43,9 @@ endif
 SYSROOT := $(B)/sysroot
 CC_i386 = gcc -m32 -Wno-psabi -idirafter /usr/include/x86_64-linux-gnu
 CC_aarch64 = $(notdir $(firstword $(wildcard /usr/bin/aarch64-linux-gnu-gcc /usr/bin/aarch64-linux-gnu-gcc-[0-9]*)))
-CC = $(CC_$(ARCH)) -idirafter $(SYSROOT)/usr/include -L$(SYSROOT)/usr/lib/$(ARCH)-linux-gnu
+ifneq ($(origin CC),command line)
+override CC = $(CC_$(ARCH)) -idirafter $(SYSROOT)/usr/include -L$(SYSROOT)/usr/lib/$(ARCH)-linux-gnu
+endif
 endif
 
 # A text as one word for the shell, and as a C string in one.
@@ -57,14 +63,19 @@ endef
 # relative name, also a B that was given as an absolute one.
 $(if $(findstring $(newline),$(CURDIR)),$(error the name of this directory has a line break in it: please rename it))
 SPECIAL = & | ; < > ( ) { } [ ] * ? ! ' " ` \ $$ \#
-unfit = $(or $(filter-out 1,$(words x$1x)),$(filter ~%,$1),$(strip $(foreach c,$(SPECIAL),$(findstring $c,$1))))
+unfit = $(or $(filter-out 1,$(words x$1x)),$(filter ~% -%,$1),$(strip $(foreach c,$(SPECIAL),$(findstring $c,$1))))
 unfit_target = $(or $(call unfit,$1),$(findstring :,$1),$(findstring %,$1),$(findstring $(comma),$1))
-check_names = $(foreach v,$2,$(if $(call $1,$($v)),$(error $v: no blanks and no characters special to a shell$3, please: '$($v)')))
-# As it was given: a $ in it begins no variable.
-GIVEN_B := $(if $(filter command,$(origin B)),$(value B),$(B))
-ifneq ($(and $(filter /%,$(firstword $(GIVEN_B))),$(call unfit_target,$(GIVEN_B))),)
-ifeq ($(findstring $(newline),$(GIVEN_B)),)
-REAL_B := $(or $(shell realpath -m -- $(call quote,$(GIVEN_B)) 2>/dev/null),$(GIVEN_B))
+check_names = $(foreach v,$2,$(if $(call $1,$($v)),$(error $v: no blanks$(comma) no dash at its beginning and no characters special to a shell$3, please: '$($v)')))
+# As they were given: a $ in them begins no variable, and calls no function.
+ifneq ($(filter command override,$(origin B)),)
+override B := $(value B)
+endif
+ifneq ($(origin TESTS),undefined)
+override TESTS := $(value TESTS)
+endif
+ifneq ($(and $(filter /%,$(firstword $(B))),$(call unfit_target,$(B))),)
+ifeq ($(findstring $(newline),$(B)),)
+REAL_B := $(or $(shell realpath -m -- $(call quote,$(B)) 2>/dev/null),$(B))
 REAL_B := $(subst $(newline)$(CURDIR)/,,$(newline)$(REAL_B))
 ifeq ($(findstring $(newline),$(REAL_B)),)
 override B := $(REAL_B)
@@ -76,6 +87,16 @@ $(if $(VERSION),,$(error VERSION: which one?))
 $(call check_names,unfit_target,B,$(comma) no colon$(comma) comma or %)
 $(if $(B),,$(error B: which directory?))
 ABSOLUTE_B = $(if $(filter /%,$(B)),$(B),$(CURDIR)/$(B))
+
+# Nothing is built among the source, where `make clean` would remove that, too.
+ifneq ($(origin B),file)
+PLACE := $(or $(shell realpath -m -- $(call quote,$(B)) 2>/dev/null),$(abspath $(B)))
+WITHIN := $(subst $(newline)$(CURDIR)/,,$(newline)$(PLACE)/)
+ifneq ($(if $(WITHIN),$(filter .git .ci bats config docs packaging scripts shim tests,$(firstword $(subst /, ,$(WITHIN)))),.),)
+$(error B: the source is there, please name a directory for what is built: '$(B)')
+endif
+HOLDS_SOURCE := $(if $(findstring $(newline),$(subst $(newline)$(patsubst %/,%,$(PLACE))/,,$(newline)$(CURDIR)/)),,yes)
+endif
 
 # What is printed: a line for each file that is made; with V=1 the commands, with -s nothing.
 V = 0
@@ -166,7 +187,7 @@ $(B)/shim:
 
 # A compiler or a header that is not there is told of in plain words, before anything is compiled.
 $(B)/shim/.tools: FORCE | $(B)/shim
-	@scripts/tools $@ $(call quote,$(INIH)) $(CC) $(THEIR_CFLAGS) $(THEIR_LDFLAGS)
+	@scripts/tools $@ $(call quote,$(INIH)) $(CC) $(OPT) $(WARNINGS) $(THEIR_CFLAGS) $(THEIR_LDFLAGS)
 .PHONY: FORCE
 FORCE:
 
@@ -175,6 +196,16 @@ include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doo
 
 ifneq ($(filter install% uninstall%,$(MAKECMDGOALS)),)
 $(call check_names,unfit,DESTDIR PREFIX LIBDIR BINDIR MANDIR DATADIR COMPLETIONDIR ZSHDIR FISHDIR DOCDIR)
+endif
+
+# A build directory that was new, or empty but for the lock of scripts/alone, is marked before
+# anything is made in it: `make clean` removes no other, whatever a B may name by mistake.
+MARK = $(B)/.p11shim-build
+mark = mkdir -p $(B) && : >$(MARK)
+only_shows = $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+ifneq ($(if $(only_shows),,$(filter-out clean help uninstall%,$(or $(MAKECMDGOALS),all))),)
+$(shell { if [ -e $(B) ] || [ -L $(B) ]; then names=$$(ls -A $(B)/) || exit; [ "$${names:-.in-use}" = .in-use ] || exit; fi; \
+	$(mark); } 2>/dev/null)
 endif
 
 TEST_PROGRAMS = $(LIBRARY) $(INFO) $(PROGRAMS) $(MOCK_ALL) $(DOORS_ALL) $(UNIT_TESTS) $(BENCH_ALL) $(FINDINGS_ALL) $(TRACE_ALL)
@@ -277,11 +308,17 @@ uninstall:
 	$(call quiet,REMOVE  $(DESTDIR)$(LIBDIR)/libp11shim.so)rm -f $(DESTDIR)$(LIBDIR)/libp11shim.so
 	@[ -n "$(DESTDIR)" ] || $(LDCONFIG) || true
 
-# A directory that was named must be one that was built in, and not the checkout.
+# A directory that was named must be one that was made, or empty, for what is built.
 clean:
-	@[ $(origin B) = file ] || [ ! -e $(B) ] || { [ -e $(B)/shim/config ] && [ ! -e $(B)/Makefile ]; } || \
-		{ echo "not removed, since nothing was built there: $(B)" >&2; exit 1; }
+	@[ '$(origin B)' = file ] || { [ ! -e $(B) ] && [ ! -L $(B) ]; } || [ -e $(MARK)$(HOLDS_SOURCE) ] || \
+		{ echo "not removed, since it was not made for what is built here; rm -r does it: $(B)" >&2; exit 1; }
 	$(call quiet,REMOVE  $(B))rm -rf $(B)
+	$(if $(filter-out clean,$(MAKECMDGOALS)),@$(mark))
+
+# First this, then what is made anew.
+ifneq ($(filter clean,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 
 help:
 	@echo 'make                 the library: $(LIBRARY)'

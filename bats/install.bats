@@ -179,13 +179,72 @@ in_tree() {
 	for directory in "$HERE/data" "$TREE"; do
 		run in_tree B="$directory" clean
 		assert_failure
-		assert_output --partial "nothing was built there: $directory"
+		assert_output --regexp "(not removed, .*|B: the source is there, .*)$directory"
 	done
 	[ -e data/precious ] && [ -e "$TREE/Makefile" ]
-	mkdir -p built/shim/config
+	in_tree B="$HERE/built" "$HERE/built/shim/config/p11shim.conf"
 	in_tree B="$HERE/built" clean
 	in_tree B="$HERE/built" clean # is gone
 	[ ! -e built ]
+}
+
+@test "contract J2: clean leaves what was there before something was built, and a directory around the source" {
+	mkdir home empty locked
+	touch home/thesis locked/.in-use
+	for name in home empty locked; do
+		in_tree B="$HERE/$name" "$HERE/$name/shim/config/p11shim.conf"
+		[ -e "$name/shim/config/p11shim.conf" ]
+	done
+	run in_tree B="$HERE/home" clean
+	assert_failure 2
+	assert_line "not removed, since it was not made for what is built here; rm -r does it: $HERE/home"
+	refute_output --partial operator
+	[ -e home/thesis ]
+	in_tree B="$HERE/empty" clean
+	[ ! -e empty ]
+	cp -r "$TREE" locked/source
+	run make -C locked/source B="$HERE/locked" clean
+	assert_failure 2
+	[ -e locked/source/Makefile ]
+	mv locked/source .
+	in_tree B="$HERE/locked" clean
+	[ ! -e locked ]
+	# what is only shown makes nothing
+	in_tree -n B="$HERE/shown" all >/dev/null
+	in_tree B="$HERE/shown" uninstall-man
+	[ ! -e shown ]
+}
+
+@test "contract J2: nothing is built among the source, nor where an option may stand" {
+	ln -s "$TREE/docs" link
+	for wrong in . ./ shim ./tests/unit docs/new scripts bats config packaging .git "$TREE" "$TREE/shim" \
+		"$HERE/link/new" -x --help; do
+		for goal in all clean; do
+			run in_tree B="$wrong" $goal
+			assert_failure 2
+			assert_line --regexp 'Makefile:[0-9]+: \*\*\* B: '
+		done
+	done
+	for wrong in DESTDIR PREFIX LIBDIR; do
+		run in_tree DESTDIR="$HERE/stage" $wrong=-x install
+		assert_failure 2
+		assert_line --regexp "Makefile:[0-9]+: \*\*\* $wrong: "
+	done
+	for wrong in ../shim . 'i386 aarch64' '' %; do
+		run in_tree ARCH="$wrong" clean
+		assert_failure 2
+		assert_line --regexp 'Makefile:[0-9]+: \*\*\* ARCH: '
+	done
+	[ -e "$TREE/shim/match.c" ] && [ -d "$TREE/docs" ] && [ ! -e "$TREE/docs/new" ]
+}
+
+@test "build: clean and another goal at once: first it is removed, then made" {
+	made=$HERE/b/shim/config/p11shim.conf
+	in_tree B="$HERE/b" "$made"
+	in_tree -j4 B="$HERE/b" clean "$made"
+	[ -e "$made" ]
+	in_tree B="$HERE/b" clean
+	[ ! -e b ]
 }
 
 @test "contract J2: a directory that make or the shell would misread is refused before anything is done" {
