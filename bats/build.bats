@@ -135,6 +135,36 @@ works() {
 	done
 }
 
+@test "build: who chooses no compiler, also with make -R or an empty CC, has gcc" {
+	for none in -R CC= 'CC= ' --no-print-directory; do
+		for environment in '' gcc; do
+			[ "$none$environment" != --no-print-directorygcc ] || continue
+			CC=$environment run make_in "$ROOT" -n B="$HERE/b" "$none" "$HERE/b/shim/text.o"
+			assert_success
+			assert_line --regexp '(^| )gcc .*-c -o '
+			refute_output --partial Illegal
+		done
+	done
+	CC='' run make_in "$ROOT" -n B="$HERE/b" ARCH=i386 CC= "$HERE/b/shim/text.o"
+	[ "$(uname -m)" != x86_64 ] || assert_line --regexp '(^| )gcc -m32 .*-c -o '
+}
+
+@test "build: TESTS and B are what they were given as: make expands no dollar in them" {
+	printf 'include Makefile\nshow:\n\t@printf "%%s\\n" "$$TESTS"\nbelow:\n\t@$(MAKE) -f %s show\n' "$HERE/show.mk" >show.mk
+	tests="wrapper:^a\$(shell touch $HERE/executed)\$b x\$ \$\$"
+	for goal in show below; do
+		run make_in "$ROOT" -s B="$HERE/b" -f "$HERE/show.mk" TESTS="$tests" $goal
+		assert_output "$tests"
+		TESTS=$tests run make_in "$ROOT" -s B="$HERE/b" -f "$HERE/show.mk" $goal
+		assert_output "$tests"
+	done
+	run make_in "$ROOT" -n B="b\$(shell touch $HERE/executed)" all
+	assert_failure 2
+	run make_in "$ROOT" -n B="b\$(shell touch $HERE/executed)" clean
+	assert_failure 2
+	[ ! -e executed ]
+}
+
 @test "contract J1: p11shim-info is hardened: PIE, RELRO, bound at once, fortified, stack protector" {
 	LIMIT=300 make_in "$ROOT" -s B="$HERE/b" "$HERE/b/p11shim-info"
 	readelf -hW b/p11shim-info | grep -qE 'Type: +DYN'
@@ -202,6 +232,42 @@ works() {
 	# and when it is there, it works
 	make_in "$ROOT" -s B="$HERE/b" "$HERE/b/shim/text.o"
 	[ -e b/shim/text.o ]
+}
+
+@test "build: a compiler that is there is told what it cannot do in its own words, not as missing headers" {
+	run make_in "$ROOT" B="$HERE/b" CFLAGS=-fno-such-flag
+	assert_failure 2
+	assert_line --partial 'The compiler does not take these options: gcc '
+	assert_line --regexp 'gcc: error: .*-fno-such-flag'
+	refute_output --partial libc6-dev
+	# these do no harm in the build
+	for flags in -Werror=format-security '-Werror -Wformat=2 -Wmissing-declarations -Wunused'; do
+		rm -rf b
+		run make_in "$ROOT" -s B="$HERE/b" CFLAGS="$flags" "$HERE/b/shim/text.o" "$HERE/b/shim/match.o"
+		assert_success
+		assert_output ''
+	done
+	# another C library, by its headers
+	mkdir include
+	touch include/stdio.h
+	run make_in "$ROOT" B="$HERE/b" CPPFLAGS="-nostdinc -I$HERE/include"
+	assert_failure 2
+	assert_line "The compiler's C library is not glibc, which this library works with alone: gcc"
+	[ "${#lines[@]}" -lt 4 ]
+}
+
+@test "build: for another processor it is that one's package that is missing" {
+	[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || skip "not on this machine"
+	# gcc, but for i386, where no such inih is
+	printf '#!/bin/sh\nexec gcc -m32 -idirafter "/usr/include/$(gcc -dumpmachine)" -L%s "$@"\n' "$HERE" >for-i386
+	chmod +x for-i386
+	run make_in "$ROOT" B="$HERE/b" CC="$HERE/for-i386" INIH='-Wl,-Bstatic -linih-of-none -Wl,-Bdynamic'
+	assert_failure 2
+	assert_line --regexp 'libinih.a +libinih-dev:i386 '
+	assert_line --partial 'make ARCH=i386'
+	run make_in "$ROOT" B="$HERE/b" CC=gcc INIH='-Wl,-Bstatic -linih-of-none -Wl,-Bdynamic'
+	assert_line --regexp 'libinih.a +libinih-dev '
+	refute_line --partial 'make ARCH='
 }
 
 # ---- The same bytes

@@ -100,5 +100,9 @@ bool match_user_path(char path[MATCH_PATH], const char *below)
 		home = secure_getenv("HOME");
 		format = "%s/.config/%s";
 	}
+	/* -Wformat=2 minds a format that stands above, and not in the call. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	return home && home[0] == '/' && snprintf(path, MATCH_PATH, format, home, below) < MATCH_PATH;
+#pragma GCC diagnostic pop
 }
