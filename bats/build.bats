@@ -197,8 +197,7 @@ works() {
 	assert_output --regexp "gcc .* -c -o $HERE/b/shim/text.o shim/text.c"
 	# and no command else prints itself
 	run make_in "$ROOT" B="$HERE/b" VERSION=9 INIH_VERSION=5 DESTDIR="$HERE/stage" PREFIX=/usr install-sbom
-	assert_output "  SBOM    $HERE/b/libp11shim.spdx.json
-  INSTALL $HERE/stage/usr/share/doc/libp11shim/libp11shim.spdx.json"
+	assert_output "  INSTALL $HERE/stage/usr/share/doc/libp11shim/libp11shim.spdx.json"
 }
 
 @test "build: what is missing is named, with the packages that bring it, before anything is compiled" {
@@ -341,6 +340,20 @@ a_checkout() {
 	assert_output "p11shim 1.0~git20261130.$commit"
 }
 
+@test "build: the version is that of this source, whatever CDPATH has; and no script of the build is led astray" {
+	a_checkout
+	mkdir -p decoy/scripts
+	cd checkout
+	CDPATH=$HERE/decoy run scripts/version 1.0~git
+	assert_output "1.0~git20261130.$commit"
+	cd "$ROOT"
+	for script in $(grep -lE '^[^#]*\bcd ' scripts/version scripts/check* .ci/run); do
+		[ "$script" = scripts/check-newcomer ] || grep -qE "^(unset CDPATH|.*CDPATH='')" "$script" || echo "$script"
+	done >"$HERE/without"
+	run cat "$HERE/without"
+	assert_output ''
+}
+
 @test "build: the version where git refuses the directory, is not there, or knows no commit; a worktree" {
 	a_checkout
 	git -C checkout worktree add -q ../tree 2>/dev/null
@@ -432,6 +445,19 @@ a_checkout() {
 	cmp first b/libp11shim.spdx.json
 	SOURCE_DATE_EPOCH=1700000000 make_in "$ROOT" -s B="$HERE/b" sbom
 	jq -e '.creationInfo.created == "2023-11-14T22:13:20Z"' b/libp11shim.spdx.json
+	for wrong in 999999999999 -1 1e9 'now - 1 day' 253402300800; do
+		rm b/libp11shim.spdx.json
+		SOURCE_DATE_EPOCH=$wrong run make_in "$ROOT" -s B="$HERE/b" sbom
+		assert_failure 2
+		assert_line "sbom: SOURCE_DATE_EPOCH is not a number of seconds since 1970, before the year 10000: $wrong"
+		[ ! -e b/libp11shim.spdx.json ]
+		touch b/libp11shim.spdx.json
+	done
+	SOURCE_DATE_EPOCH=253402300799 make_in "$ROOT" -s B="$HERE/b" sbom
+	jq -e '.creationInfo.created == "9999-12-31T23:59:59Z"' b/libp11shim.spdx.json
+	make_in "$ROOT" -s B="$HERE/b" INIH_VERSION="it's; touch $HERE/executed" sbom
+	jq -e '.packages[] | select(.name == "inih").versionInfo | startswith("its; touch")' b/libp11shim.spdx.json
+	[ ! -e executed ]
 	# another inih than the package's
 	make_in "$ROOT" -s B="$HERE/b" INIH='-L/usr/lib -linih' sbom
 	jq -e '.packages[] | select(.name == "inih").versionInfo == "NOASSERTION"' b/libp11shim.spdx.json

@@ -134,6 +134,41 @@ in_tree() {
 	[ ! -e usr/share/p11shim ]
 }
 
+@test "contract J2: install writes nothing into the build directory, so that who may only read it can install" {
+	# the first notes which compiler there is
+	in_tree PREFIX="$HERE/usr" install
+	find "$TREE/build" -exec stat -c '%n %i %y' {} + | sort >before
+	in_tree DESTDIR="$HERE/stage" PREFIX=/usr install
+	find "$TREE/build" -exec stat -c '%n %i %y' {} + | sort | diff before -
+	[ ! -e "$TREE/build/docs" ] && [ ! -e "$TREE/build/libp11shim.spdx.json" ]
+	run find stage ! -type d ! -perm 755 ! -perm 644
+	assert_output ''
+	run find stage -name '*.new'
+	assert_output ''
+	if command -v scdoc >/dev/null; then
+		in_tree man
+		for page in "$TREE"/build/docs/*; do
+			cmp "$page" "stage/usr/share/man/man${page##*.}/${page##*/}"
+		done
+		rm -r "$TREE/build/docs"
+		# a page that cannot be made is not installed, and not passed over
+		mkdir bin
+		printf '#!/bin/sh\necho half\nexit 1\n' >bin/scdoc
+		chmod +x bin/scdoc
+		PATH=$HERE/bin:$PATH run in_tree DESTDIR="$HERE/other" PREFIX=/usr install-man
+		assert_failure 2
+		run find other -type f
+		assert_output ''
+	fi
+	need_other_user "install as one who may only read"
+	mkdir -m 777 theirs
+	chmod -R a+rX "$TREE"
+	run setpriv --reuid=65534 --regid=65534 --clear-groups env -u MAKEFLAGS -u MAKELEVEL HOME=/nonexistent timeout -k 5 60 \
+		make -C "$TREE" --no-print-directory -s -o build/libp11shim.so -o build/p11shim-info DESTDIR="$HERE/theirs" PREFIX=/usr install
+	assert_success
+	[ -x theirs/usr/bin/p11shim ] && [ -e theirs/usr/share/doc/libp11shim/libp11shim.spdx.json ]
+}
+
 @test "contract J2: DATADIR is the directory for all, and not taken from the environment" {
 	mkdir data
 	touch data/precious

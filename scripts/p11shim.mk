@@ -58,10 +58,11 @@ uninstall: uninstall-command
 endif
 
 install-command: $(B)/shim/version
-	$(call quiet,INSTALL $(DESTDIR)$(BINDIR)/p11shim)install -d $(B) $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(addprefix $(DESTDIR),$(dir $(COMPLETIONS)))
+	$(call quiet,INSTALL $(DESTDIR)$(BINDIR)/p11shim)install -d $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(addprefix $(DESTDIR),$(dir $(COMPLETIONS)))
 	@sed -e "s|^version=.*|version='$$(cat $<)'|" -e "s|^libdir=.*|libdir='$(LIBDIR)'|" \
-		scripts/p11shim >$(B)/p11shim.install
-	@install -m 755 $(B)/p11shim.install $(DESTDIR)$(BINDIR)/p11shim
+		scripts/p11shim >$(DESTDIR)$(BINDIR)/p11shim.new
+	@chmod 755 $(DESTDIR)$(BINDIR)/p11shim.new
+	@mv -f $(DESTDIR)$(BINDIR)/p11shim.new $(DESTDIR)$(BINDIR)/p11shim
 	@install -m 644 $(PARTS) $(SHARE)
 	@install -m 755 scripts/p11shim-report $(SHARE)
 	@install -m 644 $(REPORT_PARTS) $(SHARE)/report

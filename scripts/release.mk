@@ -16,8 +16,9 @@ endif
 
 .PHONY: sbom install-sbom uninstall-sbom
 sbom: $(SBOM)
+MAKE_SBOM = scripts/sbom "$$(cat $(B)/shim/version)" $(call quote,$(INIH_VERSION)) $(CC) $(THEIR_CFLAGS)
 $(SBOM): $(B)/shim/version FORCE | $(B)/shim/.tools
-	$(call quiet,SBOM    $@)scripts/sbom "$$(cat $<)" '$(INIH_VERSION)' $(CC) $(THEIR_CFLAGS) >$@.new
+	$(call quiet,SBOM    $@)$(MAKE_SBOM) >$@.new
 	@mv -f $@.new $@
 
 # Another architecture's library is made of the same.
@@ -26,12 +27,16 @@ install: install-sbom
 uninstall: uninstall-sbom
 endif
 
-install-sbom: $(SBOM)
-	$(call quiet,INSTALL $(DESTDIR)$(DOCDIR)/$(<F))install -d $(DESTDIR)$(DOCDIR)
-	@install -m 644 $< $(DESTDIR)$(DOCDIR)
+# Not by way of the build directory, which may be another user's than who installs.
+INSTALLED_SBOM = $(DESTDIR)$(DOCDIR)/$(notdir $(SBOM))
+install-sbom: $(B)/shim/version | $(B)/shim/.tools
+	$(call quiet,INSTALL $(INSTALLED_SBOM))install -d $(DESTDIR)$(DOCDIR)
+	@$(MAKE_SBOM) >$(INSTALLED_SBOM).new || { rm -f $(INSTALLED_SBOM).new; exit 1; }
+	@chmod 644 $(INSTALLED_SBOM).new
+	@mv -f $(INSTALLED_SBOM).new $(INSTALLED_SBOM)
 
 uninstall-sbom:
-	$(call quiet,REMOVE  $(DESTDIR)$(DOCDIR)/$(notdir $(SBOM)))rm -f $(DESTDIR)$(DOCDIR)/$(notdir $(SBOM))
+	$(call quiet,REMOVE  $(INSTALLED_SBOM))rm -f $(INSTALLED_SBOM)
 	@rmdir $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 
 .PHONY: check-compilers
