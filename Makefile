@@ -202,7 +202,8 @@ endif
 # anything is made in it: `make clean` removes no other, whatever a B may name by mistake.
 MARK = $(B)/.p11shim-build
 mark = mkdir -p $(B) && : >$(MARK)
-only_shows = $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+FLAGS = $(filter-out --%,$(firstword -$(MAKEFLAGS)))
+only_shows = $(or $(findstring n,$(FLAGS)),$(findstring q,$(FLAGS)))
 ifneq ($(if $(only_shows),,$(filter-out clean help uninstall%,$(or $(MAKECMDGOALS),all))),)
 $(shell { if [ -e $(B) ] || [ -L $(B) ]; then names=$$(ls -A $(B)/) || exit; [ "$${names:-.in-use}" = .in-use ] || exit; fi; \
 	$(mark); } 2>/dev/null)

@@ -246,6 +246,7 @@ in_tree() {
 	[ ! -e locked ]
 	# what is only shown makes nothing
 	in_tree -n B="$HERE/shown" all >/dev/null
+	run in_tree -q B="$HERE/shown" all
 	in_tree B="$HERE/shown" uninstall-man
 	[ ! -e shown ]
 }
