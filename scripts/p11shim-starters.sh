@@ -431,7 +431,9 @@ read_environment_files() {
 		case $file in
 		*[%*?[]*) mind="$mind; EnvironmentFile=$file has not been read, and may set LD_PRELOAD" ;;
 		*)
-			[ -f "$file" ] && [ -r "$file" ] || continue
+			if [ ! -f "$file" ] || [ ! -r "$file" ]; then
+				continue
+			fi
 			said=$(sed -n 's/^[[:blank:]]*LD_PRELOAD=//p' "$file" 2>/dev/null | sed -n "\$s/^\\([\"']\\)\\(.*\\)\\1\$/\\2/; \$p")
 			[ -z "$said" ] || [ "$way" = unset ] || preload_=$said where=$file way=file
 			;;
