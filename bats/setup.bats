@@ -431,3 +431,65 @@ installing() {
 	installed_something
 	run ! grep clang <(grep -v -e --print-uris calls)
 }
+
+# Whoever adds a package to the one table thinks of those who have no apt.
+@test "setup: what Debian's packages give, is looked for elsewhere, too" {
+	mkdir few
+	for tool in sh env uname cat sed awk grep tr head tail sort printf dirname; do
+		ln -s "$(type -P "$tool" || type -P true)" few/
+	done
+	for goal in check real stress fuzz; do
+		PATH=$T/few "$ROOT/scripts/setup" --list "$goal" </dev/null
+	done | cut -f 1 >looked-for
+	cat >gives <<-'END'
+		gcc cc
+		libinih-dev ini.h
+		uthash-dev uthash.h
+		pkgconf|pkg-config pkg-config
+		softhsm2 softhsm2-util
+		opensc pkcs11-tool
+		libnss3-dev nss.h
+		libnss3-tools certutil
+		libgnutls28-dev gnutls/pkcs11.h
+		libp11-kit-dev p11-kit/p11-kit.h
+		gnutls-bin p11tool
+		bats-support bats-support/load.bash
+		bats-assert bats-assert/load.bash
+		libcmocka-dev cmocka.h
+		binutils readelf
+		procps ps
+		procps pgrep
+		xz-utils xz
+		strongswan-pki pki
+		openssh-client ssh
+		elfutils eu-addr2line
+		?chromium-driver chromedriver
+		man-db man
+		musl-tools musl-gcc
+		libcap2-bin getcap
+		nginx-light|nginx nginx
+		?apache2-bin httpd
+		qemu-user|qemu-user-static qemu-aarch64
+		?opencryptoki pkcsslotd
+		?libtpm2-pkcs11-tools tpm2_ptool
+		?gnome-keyring gnome-keyring-daemon
+		dbus-daemon|dbus dbus-daemon
+	END
+	# no program of which one could tell whether it is there, or Debian's alone
+	printf '%s\n' libc6-dev opensc-pkcs11 p11-kit-modules debhelper build-essential lintian \
+		'?libclang-rt-14-dev|libclang-rt-dev' libstrongswan-extra-plugins vsmartcard-vpcd \
+		libengine-pkcs11-openssl python3-pykcs11 libjemalloc2 libfaketime '?dbus-x11|dbus-user-session' \
+		'?libc6-dev-arm64-cross' '?debian-archive-keyring' '?libopencryptoki0' '?libtpm2-pkcs11-1' \
+		'?libtss2-tcti-swtpm0t64|libtss2-tcti-swtpm0' '?tpm2-abrmd' '?libtss2-tcti-tabrmd0' \
+		'?gnome-keyring-pkcs11' >none
+	sed -n '/^packages()/,/^\t*TABLE$/s/^\t\t[a-z]* *//p' "$ROOT/scripts/setup" | tr ' ' '\n' | grep . >entries
+	[ "$(wc -l <entries)" -gt 60 ]
+	while read -r entry; do
+		! grep -qxF -e "$entry" none || continue
+		grep -F -e "$entry " gives | sed 's/.* //' >names
+		[ -s names ] || echo "${entry#\?}" >names
+		grep -vxF -f looked-for names | sed "s/^/$entry: /"
+	done <entries >lacking
+	run cat lacking
+	assert_output ''
+}
