@@ -113,6 +113,12 @@ two'
 	CDPATH=$HERE/decoy run timeout 60 scripts/check "$HERE/place" no-such-test </dev/null
 	assert_failure 2
 	assert_output --partial 'there is no test file no-such-test; there are: unit arch '
+	mkdir "$HERE/bin"
+	printf '#!/bin/sh\nexit 1\n' >"$HERE/bin/debootstrap"
+	chmod +x "$HERE/bin/debootstrap"
+	CDPATH=$HERE/decoy PATH=$HERE/bin:$PATH run timeout 60 scripts/check-compilers "$HERE/place" nowhere </dev/null
+	assert_output --partial '0 passed, 0 failed, 1 skipped'
+	refute_output --partial 'No such file'
 }
 
 @test "demo: nothing of the caller's settings reaches its programs, and what crashes leaves no file" {
