@@ -18,7 +18,7 @@ setup() {
 	PATH=$T/bin:$PATH
 	cd "$T" || return 1
 	# a number that no other process sleeps for
-	nap=60.00$$
+	nap=900.00$$
 }
 
 teardown() {
@@ -43,9 +43,9 @@ sleeps() {
 	pgrep -f "^sleep $nap\$" >/dev/null
 }
 
-# until_it COMMAND: for a minute at the most
+# until_it COMMAND: for half a minute at the most
 until_it() {
-	for _ in $(seq 600); do
+	for _ in $(seq 300); do
 		! "$@" || return 0
 		sleep 0.1
 	done
