@@ -137,6 +137,7 @@ until_it() {
 		run grep -F "$T" /proc/self/mountinfo
 		assert_failure
 		[ -e precious/file ]
+		[ $signal = KILL ] || grep -q '^check-newcomer: broken off' said
 		[ $signal = KILL ] || [ ! -e "$top/sid/bare.new" ]
 	done
 	# and the next run goes on
