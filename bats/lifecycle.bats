@@ -299,13 +299,13 @@ drive() {
 	drive forks F1-fork-from-a-thread
 }
 
-# bats test_tags=not-asan
+# bats test_tags=not-sanitized
 @test "contract F1: fork while others are in the module" {
 	not_with_asan
 	drive forks F1-while-others-work
 }
 
-# bats test_tags=not-asan
+# bats test_tags=not-sanitized
 @test "contract F1: fork while others initialise and finalise" {
 	not_with_asan
 	drive forks F1-while-others-come-and-go
@@ -411,7 +411,7 @@ drive() {
 }
 
 # What a kernel before 4.14, or an emulator, makes of it: only raw system calls go unnoticed then.
-# bats test_tags=not-asan,not-emulated
+# bats test_tags=not-sanitized,not-emulated
 @test "contract F1: all of this where the kernel cannot wipe memory at a fork" {
 	not_emulated "a kernel cannot be emulated within an emulator, which is one itself"
 	not_with_asan
