@@ -37,6 +37,8 @@ drive() {
 	drive D3-last-finalise
 }
 
+# A sanitizer costs more than that itself.
+# bats test_tags=not-sanitized
 @test "contract D3: idle waiting costs under 0.5 % of a processor" {
 	drive D3-idle
 	echo "$output"
