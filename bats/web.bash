@@ -34,12 +34,17 @@ need_servers_token() {
 	chmod -R a+rwX token
 	mkdir logs
 	export SOFTHSM2_CONF=$HERE/token/softhsm2.conf
-	# below those that outgoing connections are given
+	find_port
+}
+
+# Sets port, where nobody listens; below those that outgoing connections are given.
+find_port() {
 	for ((port = 20000 + RANDOM % 12000; ; port++)); do
 		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
 	done
 }
 
+# The master ends its workers; if it cannot any more, they are ended one by one.
 stop_web_server() {
 	local worker
 
@@ -52,6 +57,7 @@ stop_web_server() {
 	done
 	# shellcheck disable=SC2086 # one word each
 	kill -9 "$master" $worker 2>/dev/null || true
+	wait "$master" 2>/dev/null || true
 	master=
 }
 

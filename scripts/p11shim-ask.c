@@ -24,7 +24,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "p11shim-guard.h"
@@ -184,13 +183,6 @@ static void handle_signals(void (*handler)(int))
 	}
 }
 
-static long long milliseconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* Has the keeper ended, or been stopped? It is left to be waited for. */
 static bool is_over(pid_t keeper, bool *stopped)
 {
@@ -211,11 +203,11 @@ enum outcome { ANSWERED, LATE, ENDED, STOPPED, CROWDED };
  */
 static enum outcome receive(int in, pid_t keeper, struct answer *answer, int seconds)
 {
-	long long deadline = milliseconds() + seconds * 1000LL;
+	long long deadline = guard_milliseconds() + seconds * 1000LL;
 	unsigned long crowd = guard_crowd();
 	while (answer->asked != ASKED_ALL && !told_to_end) {
 		struct pollfd wait = {.fd = in, .events = POLLIN};
-		bool stopped = false, over = is_over(keeper, &stopped), late = milliseconds() >= deadline;
+		bool stopped = false, over = is_over(keeper, &stopped), late = guard_milliseconds() >= deadline;
 		if (poll(&wait, 1, over || late ? 0 : 20) > 0) {
 			struct answer next;
 			ssize_t n = read(in, &next, sizeof next);
@@ -285,10 +277,10 @@ static void end_all(pid_t keeper, bool heir)
 	guard_end_tree(heir ? getpid() : keeper);
 	kill(keeper, SIGKILL);
 	waitpid(keeper, NULL, 0);
-	/* each that dies may leave us others; what does not die in a second is left */
-	for (int i = 0; heir && i < 100 && has_children(); i++) {
-		if (i > 0)
-			poll(NULL, 0, 10);
+	/* each that dies may leave us others; what does not die in some seconds is left */
+	long long end = guard_milliseconds() + 5000;
+	while (heir && has_children() && guard_milliseconds() < end) {
+		poll(NULL, 0, 10);
 		guard_end_tree(getpid());
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;

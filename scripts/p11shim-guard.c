@@ -25,6 +25,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "p11shim-guard.h"
@@ -112,6 +113,13 @@ void guard_close_from(int first)
 }
 
 /* ---- processes */
+
+long long guard_milliseconds(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
 
 static pid_t parent_of(pid_t pid, char *state)
 {
@@ -213,7 +221,9 @@ void guard_end_tree(pid_t root)
 	bool moved = sched_getaffinity(0, sizeof before, &before) == 0;
 	stay_on_one();
 	bool alone = sched_setscheduler(0, SCHED_FIFO, &first) == 0;
-	for (int i = 0; i < 300 && signal_tree(root, SIGSTOP, "TtZXx") > 0; i++)
+	/* whoever else needs that processor is not kept from it for long */
+	for (long long end = guard_milliseconds() + 2000;
+	     guard_milliseconds() < end && signal_tree(root, SIGSTOP, "TtZXx") > 0;)
 		;
 	signal_tree(root, SIGKILL, "ZXx");
 	if (alone)

@@ -33,4 +33,7 @@ void guard_end_tree(pid_t root);
 
 void guard_close_from(int first);
 
+/* Of a clock that is never set. */
+long long guard_milliseconds(void);
+
 #endif

@@ -6,6 +6,7 @@
 # shellcheck disable=SC2030,SC2031 # each test is a shell of its own
 
 load ../helper
+load ../web
 
 setup() {
 	local engine
@@ -20,23 +21,11 @@ setup() {
 	mkdir -p "$d/logs" "$d/temporary"
 	# libp11 from 0.4.13 on wants to be initialised.
 	export PKCS11_MODULE_PATH=$SOFTHSM2_MODULE OPENSSL_CONF=$ROOT/docs/examples/openssl.cnf
-	nginx_pid=''
+	master=''
 }
 
-# The master ends its workers; if it cannot any more, they are ended one by one.
 teardown() {
-	local worker
-
-	[ -n "${nginx_pid:-}" ] || return 0
-	worker=$(pgrep -P "$nginx_pid" || true)
-	kill "$nginx_pid" 2>/dev/null || true
-	for _ in $(seq 50); do
-		kill -0 "$nginx_pid" 2>/dev/null || break
-		sleep 0.1
-	done
-	# shellcheck disable=SC2086 # one word each
-	kill -9 "$nginx_pid" $worker 2>/dev/null || true
-	wait "$nginx_pid" 2>/dev/null || true
+	stop_web_server
 }
 
 configure() {
@@ -79,18 +68,15 @@ start_nginx() {
 	local preload=()
 
 	[ "$1" = without ] || preload=(LD_PRELOAD="$SHIM")
-	# below those that outgoing connections are given
-	for ((port = 20000 + RANDOM % 12000; ; port++)); do
-		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
+	find_port
 	configure
 	env "${preload[@]}" nginx -p "$d" -e "$d/logs/start.log" -c "$d/nginx.conf" >"$d/logs/out" 2>&1 3>&- </dev/null &
-	nginx_pid=$!
+	master=$!
 	for _ in $(seq 100); do
-		if [ "$(pgrep -c -P "$nginx_pid")" -eq 4 ] && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+		if [ "$(pgrep -c -P "$master")" -eq 4 ] && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
 			return 0
 		fi
-		kill -0 "$nginx_pid" 2>/dev/null || break
+		kill -0 "$master" 2>/dev/null || break
 		sleep 0.1
 	done
 	cat "$d"/logs/* >&2
@@ -141,15 +127,15 @@ handshakes() {
 # served WHICH: 200 handshakes with a graceful reload in the middle.
 served() {
 	start_nginx "$1"
-	run handshakes 200 "$nginx_pid"
+	run handshakes 200 "$master"
 	echo "$1: ${output:?}" | tee -a "$BUILD/real/nginx.txt"
 	# The reload left a new set of workers, and the old ones are gone by now.
 	for _ in $(seq 50); do
-		[ "$(pgrep -c -P "$nginx_pid")" -ne 4 ] || break
+		[ "$(pgrep -c -P "$master")" -ne 4 ] || break
 		sleep 0.1
 	done
-	assert_equal "$(pgrep -c -P "$nginx_pid")" 4
-	kill -0 "$nginx_pid"
+	assert_equal "$(pgrep -c -P "$master")" 4
+	kill -0 "$master"
 }
 
 setup_file() {
@@ -184,7 +170,7 @@ mapped() {
 @test "contract F2: nginx, four workers, 200 handshakes, a reload" {
 	served with
 	# shellcheck disable=SC2046 # one word each
-	assert_equal "$(mapped "$nginx_pid" $(pgrep -P "$nginx_pid"))" 5
+	assert_equal "$(mapped "$master" $(pgrep -P "$master"))" 5
 	all_served
 }
 
@@ -200,7 +186,7 @@ mapped() {
 	for which in without with; do
 		: >"$d/logs/error.log"
 		start_nginx $which
-		run handshakes 200 "$nginx_pid"
+		run handshakes 200 "$master"
 		echo "$which, reset_on_fork: ${lines[0]}" | tee -a "$BUILD/real/nginx.txt"
 		teardown
 	done
