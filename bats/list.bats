@@ -145,9 +145,10 @@ left() {
 @test "contract J1: list --init: what a module said before it failed is told" {
 	local known=$'cryptoki\t2.40\nmanufacturer\tNobody\ndescription\tNasty\nversion\t1.2\n'
 
-	seconds=1
-	info hang-at-end
-	assert_output "$known"$'error\tC_Finalize: no answer within 1 seconds\nasked 1'
+	# only one of them is waited for to the end: the others have time, on a busy machine too
+	seconds=5 info hang-at-end
+	assert_output "$known"$'error\tC_Finalize: no answer within 5 seconds\nasked 1'
+	seconds=30
 	info crash-at-end
 	assert_output "$known"$'error\tC_Finalize: crashed when asked: Aborted\nasked 1'
 	info parameters
