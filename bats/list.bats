@@ -62,7 +62,7 @@ without_privileges() {
 }
 
 answers_all() {
-	local how deep=1
+	local how deep=1 seconds=30
 
 	for how in stop-parent kill-parent queue-parent thread-parent trace-parent limit-parent kill-all stop-all \
 		kill-parents-group kill-ancestors stop-ancestors descriptors; do
@@ -110,12 +110,13 @@ left() {
 	as_somebody
 	mkdir -m 777 full
 	chmod a+rx .
+	seconds=30
 	info memory # what was to be had, and no more: it goes on without
 	assert_line 'asked 0'
 	info "disk $HERE/full/file"
 	assert_line 'asked 0'
 	[ "$(stat -c %s full/file)" -eq $((64 << 20)) ]
-	info print
+	seconds=3 info print
 	assert_line $'error\tno answer within 3 seconds'
 	refute_output --partial pollution
 	[ "$(id -u)" -ne 0 ] || assert_equal "$(left)" ''
