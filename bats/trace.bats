@@ -632,8 +632,12 @@ finalise: CKR_OK"
 @test "contract I2 I3: pipes whose reader goes away, and whose reader does not read" {
 	mkfifo "$trace" "$log"
 	both
+	# Each has its reader before the program comes, which waits for none; and a writer, so that the
+	# reader finds no end before there is anything.
 	for pipe in "$trace" "$log"; do
-		{ head -n 5 "$pipe" >"$pipe.read" && mv "$pipe.read" "$pipe.gone"; } 3>&- &
+		exec 8<>"$pipe" 7<"$pipe" {writer}>"$pipe" 8>&-
+		{ timeout 60 head -n 5 >"$pipe.read" && mv "$pipe.read" "$pipe.gone"; } <&7 3>&- &
+		exec 7<&-
 	done
 	run steps init call 20 sh "until [ -e '$trace.gone' ] && [ -e '$log.gone' ]; do sleep 0.02; done" call 50 finalise
 	wait
