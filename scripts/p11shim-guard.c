@@ -16,6 +16,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -210,26 +211,17 @@ static unsigned signal_tree(pid_t root, int signal, const char *but)
 
 /*
  * Processes that multiply are not to be had by killing: for each that is gone another one may come.
- * Those that are stopped do not multiply, and count where their number is limited. So all are
- * stopped first, and killed when none runs any longer. The number of root's is not limited; but
- * none of them runs while we do, on their one processor, and before all others.
+ * Those that are stopped do not multiply, and count where their number is limited; one that has a
+ * signal to take cannot fork any more. So all are stopped first, for two seconds at most, and killed
+ * when none runs any longer. The number of root's is not limited; but they share one processor, and
+ * leave us the others.
  */
 void guard_end_tree(pid_t root)
 {
-	const struct sched_param first = {.sched_priority = 1}, again = {0};
-	cpu_set_t before;
-	bool moved = sched_getaffinity(0, sizeof before, &before) == 0;
-	stay_on_one();
-	bool alone = sched_setscheduler(0, SCHED_FIFO, &first) == 0;
-	/* whoever else needs that processor is not kept from it for long */
-	for (long long end = guard_milliseconds() + 2000;
-	     guard_milliseconds() < end && signal_tree(root, SIGSTOP, "TtZXx") > 0;)
-		;
+	long long end = guard_milliseconds() + 2000;
+	while (signal_tree(root, SIGSTOP, "TtZXx") > 0 && guard_milliseconds() < end)
+		poll(NULL, 0, 1); /* they have to run to be stopped */
 	signal_tree(root, SIGKILL, "ZXx");
-	if (alone)
-		sched_setscheduler(0, SCHED_OTHER, &again);
-	if (moved)
-		sched_setaffinity(0, sizeof before, &before);
 }
 
 #if defined __x86_64__
