@@ -73,10 +73,10 @@ load_of() {
 }
 
 @test "contract C8: hammer on a module that cannot lock, and on SoftHSM with serialize = yes" {
-	MOCK_OPTIONS=cannot_lock=1 run with_shim "$BUILD/stress/hammer" --seconds 2 --module "$BUILD/mock/mock.so"
+	MOCK_OPTIONS=cannot_lock=1 run with_shim "$BUILD/stress/hammer" --seconds 1 --module "$BUILD/mock/mock.so"
 	assert_success
 	assert_line --partial "at most 1 threads inside"
-	P11SHIM_SERIALIZE=yes run with_shim "$BUILD/stress/hammer" --seconds 2 --module "$SOFTHSM2_MODULE" \
+	P11SHIM_SERIALIZE=yes run with_shim "$BUILD/stress/hammer" --seconds 1 --module "$SOFTHSM2_MODULE" \
 		--pin "$TOKEN_PIN"
 	assert_success
 }

@@ -132,6 +132,8 @@ header() {
 	assert_output ./without
 }
 
+# Left to make check-all. make check has #!/usr/bin/env with a program and no options.
+# bats test_tags=all
 @test "contract J1: check: #!/usr/bin/env whose rest is one word, and what env splits itself" {
 	for line in 'sh -e' '-u HOME sh' 'A=b sh' '-i' ''; do
 		script one "/usr/bin/env $line"
@@ -175,16 +177,14 @@ header() {
 
 @test "contract J1: check: as many scripts, one led to by another, as the kernel follows" {
 	ln -s /bin/sh 0
-	for level in 1 2 3 4 5 6 7; do
+	for level in 1 2 3 4 5 6; do
 		script $level "$HERE/$((level - 1))"
-		for way in check run; do
-			run p11shim $way ./$level
-			if [ $level -le 5 ]; then
-				assert_success
-			else
-				assert_failure
-			fi
-		done
+	done
+	for way in check run; do
+		run p11shim $way ./5
+		assert_success
+		run p11shim $way ./6
+		assert_failure
 	done
 	run p11shim check ./6
 	assert_failure 1

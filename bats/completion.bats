@@ -113,6 +113,8 @@ asked() {
 	assert_output --partial '--trace=log|'
 }
 
+# Left to make check-all. make check has the words from the one source, and bash.
+# bats test_tags=all
 @test "contract J1: completion in zsh" {
 	command -v zsh >/dev/null || skip "no zsh here"
 	cp "$TREE/scripts/p11shim-completion.zsh" ../_p11shim

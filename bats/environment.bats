@@ -66,6 +66,8 @@ two'
 	assert_success
 }
 
+# Left to make check-all. Each of them is a run of scripts/check in a run; make check keeps those about the caller.
+# bats test_tags=all
 @test "tests: a build directory that LD_PRELOAD cannot name is as good as another" {
 	sample 'run with_shim grep -c libp11shim /proc/self/maps
 		assert_success
@@ -76,6 +78,8 @@ two'
 	done
 }
 
+# Left to make check-all. As above.
+# bats test_tags=all
 @test "tests: TMPDIR that has a blank, is relative, or cannot be written to is not used; another is" {
 	sample 'echo "$BATS_TEST_TMPDIR" >"$OUT/place"'
 	mkdir 'a b' good

@@ -371,11 +371,11 @@ drive() {
 	drive forks F3-nothing-to-inherit
 }
 
-# ---- many threads, random sequences; `make check-stress` runs them longer
+# ---- many threads, random sequences; `make check-stress` runs them longer, with more seeds
 
 # bats test_tags=long
 @test "contract C1 C2 C3 C4 D1: hammer on the mock" {
-	run with_shim "$BUILD/stress/hammer" --seconds 5 --module "$BUILD/mock/mock.so"
+	run with_shim "$BUILD/stress/hammer" --seconds 2 --module "$BUILD/mock/mock.so"
 	assert_success
 	assert_line --partial "nothing wrong"
 }
@@ -383,16 +383,27 @@ drive() {
 # bats test_tags=long
 @test "contract C1 C2 C3 C4 D1: hammer on SoftHSM" {
 	need_token
-	run with_shim "$BUILD/stress/hammer" --seconds 5 --module "$SOFTHSM2_MODULE" --pin "$TOKEN_PIN"
+	run with_shim "$BUILD/stress/hammer" --seconds 2 --module "$SOFTHSM2_MODULE" --pin "$TOKEN_PIN"
 	assert_success
 	assert_line --partial "nothing wrong"
 }
 
 # bats test_tags=long
-@test "contract B C D: 20,000 random steps as the model says, three seeds" {
+@test "contract B C D: 20,000 random steps as the model says, a seed that nobody chose" {
 	local seed
 
-	for seed in 1 2 "$(date +%s)"; do
+	seed=$(date +%s)
+	MOCK_OPTIONS=reuse=$((seed % 2)),restart=1 run with_shim \
+		"$BUILD/stress/model" --seed "$seed" --module "$BUILD/mock/mock.so"
+	assert_success
+}
+
+# Left to make check-all, since those that all know find little.
+# bats test_tags=long,all
+@test "contract B C D: 20,000 random steps as the model says, two seeds that all know" {
+	local seed
+
+	for seed in 1 2; do
 		MOCK_OPTIONS=reuse=$((seed % 2)),restart=1 run with_shim \
 			"$BUILD/stress/model" --seed "$seed" --module "$BUILD/mock/mock.so"
 		assert_success

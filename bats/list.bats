@@ -315,10 +315,7 @@ nothing_obeyed() {
 		assert_line "p11shim: not there: $asked; did you mean $meant? What would hold for $asked:"
 		assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
 	done <<-TABLE
-		libmydevcie-p11.so libmydevice-p11.so
 		LIBMYDEVICE-P11.SO libmydevice-p11.so
-		mydevice-p11 libmydevice-p11.so
-		MyDevice-P11 libmydevice-p11.so
 		mydevcie-p11 libmydevice-p11.so
 		/elsewhere/libmydevice-p11.so $HERE/libmydevice-p11.so
 		libCryptoki2_46.so libCryptoki2_64.so

@@ -38,15 +38,15 @@ need_readers() {
 	start_readers || skip "no virtual readers here: ${readers_missing:?}"
 }
 
-@test "contract D3: NSS calls off a wait on OpenSC with readers, 100 times" {
+@test "contract D3: NSS calls off a wait on OpenSC with readers, 30 times" {
 	need_readers
-	run without_shim "$PROGRAMS/nss-wait" --alone --times 10 "$module"
+	run without_shim "$PROGRAMS/nss-wait" --alone --times 3 "$module"
 	assert_success
 	run without_shim "$PROGRAMS/nss-wait" --counting "$module"
 	assert_failure 3
-	run with_shim "$PROGRAMS/nss-wait" --times 100 "$module"
+	run with_shim "$PROGRAMS/nss-wait" --times 30 "$module"
 	assert_success
-	assert_line --partial "100 of 100 called off"
+	assert_line --partial "30 of 30 called off"
 }
 
 # ---- A card comes and goes

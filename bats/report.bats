@@ -200,6 +200,8 @@ line_of() {
 
 # ---- Traces that are not whole, or not meant well
 
+# Left to make check-all. make check reads whole traces.
+# bats test_tags=all
 @test "contract I6: a trace that ends anywhere loses that line and no more" {
 	size=$(wc -c <"$RICH")
 	for cut in 1000 3001 $((size / 3)) $((size / 2 + 7)) $((size - 1)) $((size - 40)); do
@@ -222,6 +224,8 @@ line_of() {
 	[ "$(jq -r '.processes[0].ended' <<<"$output")" = "ended with libsofthsm2.so still initialised (by libplugin.so, signer)" ]
 }
 
+# Left to make check-all. make check reads one file, of several processes.
+# bats test_tags=all
 @test "contract I6: several files are one trace; standard input; a number that comes again is another process" {
 	half=$(($(wc -l <"$RICH") / 2))
 	printf %s "$(head -n "$half" "$RICH")" >"$BATS_TEST_TMPDIR/-one" # no end of its last line
@@ -309,6 +313,8 @@ line_of() {
 	assert_line --index 0 'Usage: p11shim report [--json | --html OUT] [--no-symbols] FILE...'
 }
 
+# Left to make check-all. Of what is installed make check tries the rest of the command.
+# bats test_tags=all
 @test "contract I6, J2: works from anywhere, linked, and installed" {
 	cd /
 	mkdir -p "$BATS_TEST_TMPDIR/usr/bin" "$BATS_TEST_TMPDIR/usr/share/p11shim" "$BATS_TEST_TMPDIR/bin"

@@ -550,6 +550,8 @@ list_tokens() {
 	[ ! -e was-executed ]
 }
 
+# Left to make check-all. make check has the misuse of each subcommand where it is tested.
+# bats test_tags=all
 @test "contract J1: misuse is told on stderr, with where to look, and 2; help goes to standard output" {
 	for wrong in '' 'frobnicate' 'run' 'run --frobnicate true' 'run --log' 'run --set true' 'run --set no-such=1 true' \
 		'run --set fork= true' 'run --log-level loud true' 'run --observe=yes true' 'check' 'check a b' 'list x' \
@@ -1009,6 +1011,8 @@ list_tokens() {
 	assert_line --partial "module  mdos.so: $HERE/mdos.so, through p11-kit"
 }
 
+# Left to make check-all. make check runs both where there is room.
+# bats test_tags=all
 @test "contract J1: list needs no room in TMPDIR; report says that there is none" {
 	need_mounts "make a full file system"
 	mkdir full
@@ -1168,6 +1172,8 @@ list_tokens() {
 	rm -r "$(dirname "$(dirname "$output")")"
 }
 
+# Left to make check-all. make check makes such a link (above) where nobody interferes.
+# bats test_tags=all
 @test "contract J2: a link for such a path lies in no directory that others might put something into" {
 	cp -r "$TREE" 'two words'
 	own=/tmp/p11shim-$(id -u)
@@ -1395,6 +1401,8 @@ install_there() {
 	assert_equal "${lines[13]}" 'settings|'
 }
 
+# Left to make check-all. It says nothing about what the scripts do.
+# bats test_tags=all
 @test "the scripts are what they say: shellcheck, executable, options as the manual page has them" {
 	run shellcheck -x "$ROOT/scripts/p11shim" "$ROOT/scripts/p11shim-completion.bash" "$ROOT"/scripts/p11shim-*.sh
 	assert_output ''
