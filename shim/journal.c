@@ -274,7 +274,8 @@ void journal_write_call(const struct view *view, unsigned function, CK_RV rv, co
 	tell(view->name, view->module->name, calls[function].name, result, detail, &now, moment != NULL);
 }
 
-static void tell_formatted(const char *module, const char *event, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void tell_formatted(const char *module, const char *event,
+                                                                 const char *format, va_list arguments)
 {
 	char detail[1024];
 	int error = errno;
