@@ -151,7 +151,8 @@ two'
 ended() {
 	printf '%s\n' "@test \"hangs\" { touch '$HERE/begun'; sleep 88.8; }" >"$HERE/hang.bats"
 	rm -f begun
-	env -i PATH=/usr/bin:/bin HOME="$HERE/home" CHECK_LOGS="$HERE/logs" P11SHIM_TEST_ALONE="${P11SHIM_TEST_ALONE:-}" \
+	mkdir -p "$HERE/temporary"
+	env -i PATH=/usr/bin:/bin HOME="$HERE/home" TMPDIR="$HERE/temporary" CHECK_LOGS="$HERE/logs" P11SHIM_TEST_ALONE="${P11SHIM_TEST_ALONE:-}" \
 		timeout -k 5 60 python3 - "$1" "$ROOT/scripts/check" "$BUILD" "$HERE/hang.bats" <<-'PY'
 		import os, pty, signal, sys, time
 		how, command = sys.argv[1], sys.argv[2:]
@@ -171,11 +172,12 @@ ended() {
 	PY
 }
 
-@test "tests: a run that is interrupted, hung up or told to end leaves nothing running" {
+@test "tests: a run that is interrupted, hung up or told to end leaves nothing running, and no file" {
 	for how in interrupt hang-up end; do
 		ended "$how"
 		run pgrep -f 'sleep 88\.8'
 		assert_output ''
+		assert_equal "$(ls -A "$HERE/temporary")" ''
 	done
 }
 

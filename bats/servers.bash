@@ -25,6 +25,7 @@ stop_servers() {
 		wait "${servers[i]}" 2>/dev/null || true
 	done
 	servers=()
+	[ -z "${made_for_pcscd:-}" ] || rmdir "$made_for_pcscd" 2>/dev/null || true
 }
 
 eventually() {
@@ -54,6 +55,8 @@ start_readers() {
 		readers_missing="another pcscd is running"
 	fi
 	[ -z "$readers_missing" ] || return 1
+	made_for_pcscd=
+	[ -e /run/pcscd ] || made_for_pcscd=/run/pcscd # it makes that, and leaves it
 	# a policy daemon may be wanted there, where its bus does not run
 	# shellcheck disable=SC2046 # one option, or none
 	serve pcscd --foreground $(pcscd --help | grep -o -- '--disable-polkit')
