@@ -141,7 +141,7 @@ SHIM_CC = $(REPRODUCIBLE_CC) $(SHIM_CFLAGS)
 # here would be to look up four symbols that are not there. So these stand last, too,
 # and so does what decides what is exported. Not -pie, which belongs to programs.
 SHIM_LDFLAGS = -Wl,--hash-style=gnu,--build-id $(filter-out -pie -static-pie,$(THEIR_LDFLAGS)) -fno-lto -fPIC \
-	-shared -nostartfiles -Wl,-soname,libp11shim.so -Wl,--version-script=shim/libp11shim.map \
+	-shared -nostartfiles -Wl,-soname,libp11shim.so -Wl,--version-script=shim/entrance/libp11shim.map \
 	-Wl,-z,defs,-z,relro,-z,lazy,-z,nodelete,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--wrap=fgets
 
 # inih is linked into it: a preload library brings no libraries with it.
@@ -150,24 +150,28 @@ INIH = -Wl,-Bstatic -linih -Wl,-Bdynamic
 LIBRARY = $(B)/libp11shim.so
 # In this order their code lies in the library. What a child's first call goes through
 # stands together at the beginning, with the slots, so that the kernel maps it at one fault.
-FIRST_ROOMS = lists handles view gate lock process calls module call
-ROOMS = login wait mutex scope door journal config keys nearest match file text output readable stack describe trace history findings crash names
-OBJECTS = $(FIRST_ROOMS:%=$(B)/shim/%.o) $(B)/shim/gate-$(ARCH).o $(ROOMS:%=$(B)/shim/%.o) \
-	$(B)/shim/builtin.o $(B)/shim/version.o $(B)/shim/door-$(ARCH).o
-HEADERS = $(wildcard shim/*.h shim/*.def)
+FIRST_ROOMS = core/lists core/sessions core/view core/gate base/lock host/process standard/calls core/module call/call
+ROOMS = core/logins call/wait standard/mutex host/object entrance/door record/journal \
+	settings/config settings/keys settings/nearest settings/match settings/file base/text record/output \
+	base/readable record/stack record/describe record/trace record/history record/findings record/crash standard/names
+OBJECTS = $(FIRST_ROOMS:%=$(B)/shim/%.o) $(B)/shim/core/gate/$(ARCH).o $(ROOMS:%=$(B)/shim/%.o) \
+	$(B)/shim/settings/builtin.o $(B)/shim/entrance/version.o $(B)/shim/entrance/door/$(ARCH).o
+HEADERS = $(wildcard shim/*/*.h shim/*/*.def)
 
 .PHONY: all library
 all library: $(LIBRARY)
 
 # Link into a new file and rename: a running program may have the old one mapped.
-$(LIBRARY): $(OBJECTS) shim/libp11shim.map
+$(LIBRARY): $(OBJECTS) shim/entrance/libp11shim.map
 	$(LD_)$(CC) $(OPT) $(THEIR_CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(OBJECTS) $(INIH) -ldl -lpthread
 	@mv -f $@.new $@
 
 $(OBJECTS): | $(B)/shim/.tools
 $(B)/shim/%.o: shim/%.c $(HEADERS) | $(B)/shim
+	@mkdir -p $(@D)
 	$(CC_)$(SHIM_CC) -c -o $@ $<
-$(B)/shim/builtin.o: shim/builtin.S $(B)/shim/config/p11shim.conf $(B)/shim/config/modules.conf
+$(B)/shim/settings/builtin.o: shim/settings/builtin.S $(B)/shim/config/p11shim.conf $(B)/shim/config/modules.conf
+	@mkdir -p $(@D)
 	$(CC_)$(SHIM_CC) $(foreach text,SETTINGS=p11shim MODULES=modules,-DBUILTIN_$(subst =,='"$(B)/shim/config/,$(text)).conf"') -c -o $@ $<
 # Without the comments, which every process would read; their lines stay, for messages.
 $(B)/shim/config/%: config/% | $(B)/shim
@@ -176,11 +180,14 @@ $(B)/shim/config/%: config/% | $(B)/shim
 # Asked for once in a build, and written only if it is another: nothing else is made anew.
 $(B)/shim/version: FORCE | $(B)/shim
 	@scripts/version $(VERSION) $@
-$(B)/shim/version.o: shim/version.S $(B)/shim/version
+$(B)/shim/entrance/version.o: shim/entrance/version.S $(B)/shim/version
+	@mkdir -p $(@D)
 	$(CC_)$(SHIM_CC) -DVERSION="\"$$(cat $(B)/shim/version)\"" -c -o $@ $<
-$(B)/shim/door-%.o: shim/door/%.S | $(B)/shim
+$(B)/shim/entrance/door/%.o: shim/entrance/door/%.S | $(B)/shim
+	@mkdir -p $(@D)
 	$(CC_)$(SHIM_CC) -c -o $@ $<
-$(B)/shim/gate-%.o: shim/gate/%.S shim/gate/slots.h shim/sizes.h shim/calls.def | $(B)/shim
+$(B)/shim/core/gate/%.o: shim/core/gate/%.S shim/core/gate/slots.h shim/base/sizes.h shim/standard/calls.def | $(B)/shim
+	@mkdir -p $(@D)
 	$(CC_)$(SHIM_CC) -c -o $@ $<
 $(B)/shim:
 	@mkdir -p $@

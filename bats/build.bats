@@ -125,7 +125,7 @@ works() {
 }
 
 @test "build: CC may come from the environment, EXTRA_CFLAGS of sanitizers leave fortify to others" {
-	CC='gcc -DMINE' run make_in "$ROOT" -n B="$HERE/b" "$HERE/b/shim/text.o"
+	CC='gcc -DMINE' run make_in "$ROOT" -n B="$HERE/b" "$HERE/b/shim/base/text.o"
 	assert_output --partial 'gcc -DMINE '
 	commands | grep 'p11shim-info.new' >info
 	grep -q -e '-D_FORTIFY_SOURCE=2' info
@@ -139,13 +139,13 @@ works() {
 	for none in -R CC= 'CC= ' --no-print-directory; do
 		for environment in '' gcc; do
 			[ "$none$environment" != --no-print-directorygcc ] || continue
-			CC=$environment run make_in "$ROOT" -n B="$HERE/b" "$none" "$HERE/b/shim/text.o"
+			CC=$environment run make_in "$ROOT" -n B="$HERE/b" "$none" "$HERE/b/shim/base/text.o"
 			assert_success
 			assert_line --regexp '(^| )gcc .*-c -o '
 			refute_output --partial Illegal
 		done
 	done
-	CC='' run make_in "$ROOT" -n B="$HERE/b" ARCH=i386 CC= "$HERE/b/shim/text.o"
+	CC='' run make_in "$ROOT" -n B="$HERE/b" ARCH=i386 CC= "$HERE/b/shim/base/text.o"
 	[ "$(uname -m)" != x86_64 ] || assert_line --regexp '(^| )gcc -m32 .*-c -o '
 }
 
@@ -184,17 +184,17 @@ works() {
 # ---- What is printed
 
 @test "build: a line for each file, with V=1 the command, with -s nothing" {
-	run make_in "$ROOT" B="$HERE/b" "$HERE/b/shim/text.o" "$HERE/b/shim/builtin.o"
+	run make_in "$ROOT" B="$HERE/b" "$HERE/b/shim/base/text.o" "$HERE/b/shim/settings/builtin.o"
 	assert_success
-	assert_output $'  CC      shim/text.c\n  CC      shim/builtin.S'
-	rm b/shim/text.o
-	run make_in "$ROOT" -s B="$HERE/b" "$HERE/b/shim/text.o"
+	assert_output $'  CC      shim/base/text.c\n  CC      shim/settings/builtin.S'
+	rm b/shim/base/text.o
+	run make_in "$ROOT" -s B="$HERE/b" "$HERE/b/shim/base/text.o"
 	assert_success
 	assert_output ''
-	rm b/shim/text.o
-	run make_in "$ROOT" V=1 B="$HERE/b" "$HERE/b/shim/text.o"
+	rm b/shim/base/text.o
+	run make_in "$ROOT" V=1 B="$HERE/b" "$HERE/b/shim/base/text.o"
 	assert_success
-	assert_output --regexp "gcc .* -c -o $HERE/b/shim/text.o shim/text.c"
+	assert_output --regexp "gcc .* -c -o $HERE/b/shim/base/text.o shim/base/text.c"
 	# and no command else prints itself
 	run make_in "$ROOT" B="$HERE/b" VERSION=9 INIH_VERSION=5 DESTDIR="$HERE/stage" PREFIX=/usr install-sbom
 	assert_output "  INSTALL $HERE/stage/usr/share/doc/libp11shim/libp11shim.spdx.json"
@@ -229,8 +229,8 @@ works() {
 	run find b -name '*.o'
 	assert_output ''
 	# and when it is there, it works
-	make_in "$ROOT" -s B="$HERE/b" "$HERE/b/shim/text.o"
-	[ -e b/shim/text.o ]
+	make_in "$ROOT" -s B="$HERE/b" "$HERE/b/shim/base/text.o"
+	[ -e b/shim/base/text.o ]
 }
 
 @test "build: a compiler that is there is told what it cannot do in its own words, not as missing headers" {
@@ -242,7 +242,7 @@ works() {
 	# these do no harm in the build
 	for flags in -Werror=format-security '-Werror -Wformat=2 -Wmissing-declarations -Wunused'; do
 		rm -rf b
-		run make_in "$ROOT" -s B="$HERE/b" CFLAGS="$flags" "$HERE/b/shim/text.o" "$HERE/b/shim/match.o"
+		run make_in "$ROOT" -s B="$HERE/b" CFLAGS="$flags" "$HERE/b/shim/base/text.o" "$HERE/b/shim/settings/match.o"
 		assert_success
 		assert_output ''
 	done
@@ -393,11 +393,11 @@ a_checkout() {
 	mkdir bin
 	printf '#!/bin/sh\necho x >>"%s/asked"\nexec "%s" "$@"\n' "$HERE" "$(command -v git)" >bin/git
 	chmod +x bin/git
-	PATH=$HERE/bin:$PATH LIMIT=100 make_in checkout -s B=build build/shim/version.o
+	PATH=$HERE/bin:$PATH LIMIT=100 make_in checkout -s B=build build/shim/entrance/version.o
 	[ "$(wc -l <asked)" -le 4 ]
 	expected=$(version checkout)
 	[[ $expected == 1.0~git*.*([0-9a-f]) ]]
-	strings checkout/build/shim/version.o | grep -xF "libp11shim $expected"
+	strings checkout/build/shim/entrance/version.o | grep -xF "libp11shim $expected"
 	# nothing is made anew while it is the same
 	touch -d 2020-01-01 checkout/build/shim/version
 	make_in checkout -s B=build build/shim/version
@@ -481,8 +481,8 @@ a_checkout() {
 	rm "$odd"
 	ln -s "real $odd" "$odd"
 	for name in "$odd" "real $odd"; do
-		make_in "$name" -s B="$HERE/$name/build" build/shim/text.o build/shim/builtin.o
-		[ -e "$name/build/shim/text.o" ]
+		make_in "$name" -s B="$HERE/$name/build" build/shim/base/text.o build/shim/settings/builtin.o
+		[ -e "$name/build/shim/base/text.o" ]
 		make_in "$name" -s B="$HERE/$name/build" clean
 		[ ! -e "$name/build" ]
 	done

@@ -11,9 +11,9 @@ bats_require_minimum_version 1.5.0
 # $TREE is a copy of a checkout, as in wrapper.bats; $PLACE one that is installed.
 setup_file() {
 	export MADE=$BATS_FILE_TMPDIR/made TREE=$BATS_FILE_TMPDIR/tree PLACE=$BATS_FILE_TMPDIR/place
-	mkdir -p "$MADE" "$TREE/shim" "$TREE/build" "$PLACE/bin" "$PLACE/lib/p11shim" "$PLACE/share/p11shim"
+	mkdir -p "$MADE" "$TREE/shim/entrance" "$TREE/build" "$PLACE/bin" "$PLACE/lib/p11shim" "$PLACE/share/p11shim"
 	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
-	cp "$ROOT/shim/libp11shim.map" "$TREE/shim"
+	cp "$ROOT/shim/entrance/libp11shim.map" "$TREE/shim/entrance"
 	cp "$SHIM" "$TREE/build/libp11shim.so"
 	cp "$BUILD/p11shim-info" "$TREE/build"
 	cp "$ROOT/scripts/p11shim" "$PLACE/bin"

@@ -9,9 +9,9 @@ load helper
 
 setup_file() {
 	export TREE=$BATS_FILE_TMPDIR/tree
-	mkdir -p "$TREE/shim" "$TREE/build"
+	mkdir -p "$TREE/shim/entrance" "$TREE/build"
 	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
-	cp "$ROOT/shim/libp11shim.map" "$TREE/shim"
+	cp "$ROOT/shim/entrance/libp11shim.map" "$TREE/shim/entrance"
 	cp "$SHIM" "$TREE/build/libp11shim.so"
 	cp "$BUILD/p11shim-info" "$TREE/build"
 }

@@ -70,7 +70,7 @@ keys_of_file() {
 
 # The table in the library: free text has no values there.
 keys_of_library() {
-	sed -n 's/^ *\[[A-Z_]*\] = {"\([a-z-]*\)", {\(.*\)}, \(true\|false\)},$/\1\t\2\t\3/p' "$ROOT/shim/keys.c" |
+	sed -n 's/^ *\[[A-Z_]*\] = {"\([a-z-]*\)", {\(.*\)}, \(true\|false\)},$/\1\t\2\t\3/p' "$ROOT/shim/settings/keys.c" |
 		sed 's/", "/|/g; s/"//g; s/true$/global/; s/false$//'
 }
 
@@ -168,14 +168,14 @@ keys_of_library() {
 }
 
 @test "contract I4: libp11shim(7) explains every finding, and no other" {
-	sed -n 's/^ *\[[A-Z_]*\] = "\([a-z-]*\)",$/\1/p' "$ROOT/shim/findings.c" | sort >told
+	sed -n 's/^ *\[[A-Z_]*\] = "\([a-z-]*\)",$/\1/p' "$ROOT/shim/record/findings.c" | sort >told
 	[ "$(wc -l <told)" -ge 12 ]
 	section libp11shim.7 FINDINGS | sed -n 's/^\*\([a-z-]*\)\*$/\1/p' | sort >written
 	diff told written
 }
 
 @test "contract I2, I3: every event that the library writes is in libp11shim(7) and p11shim-trace(5)" {
-	cat "$ROOT"/shim/*.c | tr -s '\n\t ' ' ' |
+	cat "$ROOT"/shim/*/*.c | tr -s '\n\t ' ' ' |
 		grep -oE 'journal_(write_)?(module|note)(_at)?\((([^",()]|\([^()]*\))*, )?"[^"]+"' | sed 's/^.*"\(.*\)"$/\1/' |
 		grep -vx C_Logout | sort -u >told
 	[ "$(wc -l <told)" -ge 9 ]

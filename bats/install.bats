@@ -34,7 +34,7 @@ write_module() {
 		#include <stdlib.h>
 		#include <string.h>
 		#include <unistd.h>
-		#include "pkcs11.h"
+		#include "standard/pkcs11.h"
 
 		static int told(const char *what)
 		{
@@ -271,7 +271,7 @@ in_tree() {
 		assert_failure 2
 		assert_line --regexp 'Makefile:[0-9]+: \*\*\* ARCH: '
 	done
-	[ -e "$TREE/shim/match.c" ] && [ -d "$TREE/docs" ] && [ ! -e "$TREE/docs/new" ]
+	[ -e "$TREE/shim/settings/match.c" ] && [ -d "$TREE/docs" ] && [ ! -e "$TREE/docs/new" ]
 }
 
 @test "build: clean and another goal at once: first it is removed, then made" {

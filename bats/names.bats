@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The standard's names of numbers (shim/names.def, shim/returns.def with the
-# numbers in shim/pkcs11.h): compared, one by one, with the headers of others.
+# The standard's names of numbers (shim/standard/names.def, shim/standard/returns.def with the
+# numbers in shim/standard/pkcs11.h): compared, one by one, with the headers of others.
 #
 # Needs nothing of the library itself; its own look-ups: tests/unit/test-names.c.
 
@@ -28,7 +28,7 @@ compare() {
 		-e 's/^(MECHANISM|ATTRIBUTE|CLASS|KEY_TYPE|USER)\((CK._[A-Z0-9_]+), (0x[0-9a-f]+).*/\2 \3/p' \
 		-e 's/^FLAG\([A-Za-z_]+, (CKF_[A-Z0-9_]+), (0x[0-9a-f]+)\)$/\1 \2/p' \
 		-e 's/^#define (CK[A-Z]_[A-Z0-9_]+) ([0-9a-fx]+)UL$/\1 \2/p' \
-		"$ROOT/shim/names.def" "$ROOT/shim/pkcs11.h" |
+		"$ROOT/shim/standard/names.def" "$ROOT/shim/standard/pkcs11.h" |
 		sed 's/\(.*\) \(.*\)/#ifdef \1\nCHECK(\1, \2)\n#endif/' >ours.h
 	# shellcheck disable=SC2086
 	"$CC" $flags -E -dM theirs-all.h | sed -n -E 's/^#define (CK[MAOKU]_[A-Z0-9_]+) .*/KNOWN(\1)/p' >theirs.h
@@ -55,7 +55,7 @@ compare() {
 }
 
 @test "contract I2: the table of names has no pointers, for which every start would pay" {
-	run "$CC" -std=gnu11 -O2 -fPIC -c -o names.o -I"$ROOT/shim" "$ROOT/shim/names.c"
+	run "$CC" -std=gnu11 -O2 -fPIC -c -o names.o -I"$ROOT/shim" "$ROOT/shim/standard/names.c"
 	assert_success
 	run readelf -SW names.o
 	assert_success

@@ -13,7 +13,7 @@ MOCK=$BUILD/mock/mock.so
 setup_file() {
 	[ -e "$BUILD/trace/steps" ] || make -s -C "$ROOT" "B=$BUILD" trace
 	# Each function's parameters, as schema.jq wants them.
-	sed -n 's/^CALL_[23]_[0-9]*(\(C_[A-Za-z]*\), [A-Z]*, \(.*\))$/\1 \2/p' "$ROOT/shim/calls.def" |
+	sed -n 's/^CALL_[23]_[0-9]*(\(C_[A-Za-z]*\), [A-Z]*, \(.*\))$/\1 \2/p' "$ROOT/shim/standard/calls.def" |
 		sed -E 's/P\([^,]*, ([A-Za-z]+), [A-Z_]+\)/\1/g; s/,//g' |
 		jq -Rnc '[inputs | split(" ") | {key: .[0], value: .[1:]}] | from_entries' >"$BATS_FILE_TMPDIR/calls.json"
 }

@@ -25,8 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "p11shim-info.h"
-#include "text.h"
 
 const char *result_name(CK_RV rv)
 {
@@ -36,7 +36,7 @@ const char *result_name(CK_RV rv)
 		const char *name;
 	} names[] = {
 #define RETURN(name) {name, #name},
-#include "returns.def"
+#include "standard/returns.def"
 	};
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (names[i].value == rv)

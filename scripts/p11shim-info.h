@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 /* version.S: of this software, with the commit */
 extern const char p11shim_version[];

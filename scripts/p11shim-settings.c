@@ -1,6 +1,6 @@
 /*
  * p11shim-settings.c: the part of p11shim-info that tells settings, as the library
- * itself reads them: shim/config.c is linked in, and of the journal and the door, which
+ * itself reads them: shim/settings/config.c is linked in, and of the journal and the door, which
  * it uses, just this.
  *
  *	p11shim-info --config [--raw | --json] [MODULE]
@@ -21,12 +21,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "config.h"
-#include "door.h"
-#include "journal.h"
-#include "nearest.h"
+#include "base/text.h"
+#include "entrance/door.h"
 #include "p11shim-info.h"
-#include "text.h"
+#include "record/journal.h"
+#include "settings/config.h"
+#include "settings/nearest.h"
 
 _Atomic(bool) journal_open = true;
 

@@ -8,7 +8,7 @@
 # plain TEXT [KEPT]: on one line, and nothing in it that a terminal obeys. A control character (of
 # eight bits too), a line or paragraph separator, and what turns the direction of writing is shown
 # as ?, and so is each byte that is no UTF-8. KEPT are control characters that may stay, by their
-# numbers: 9 is a tab. This is the library's rule too: foreign() in shim/text.c.
+# numbers: 9 is a tab. This is the library's rule too: foreign() in shim/base/text.c.
 plain() {
 	case $1 in
 	*[!\ -~]*)

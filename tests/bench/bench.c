@@ -44,7 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

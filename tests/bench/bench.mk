@@ -12,7 +12,7 @@ BENCH_ALL = $(B)/bench/null.so $(B)/bench/empty.so $(B)/bench/bench
 
 bench-programs: $(BENCH_ALL)
 
-$(B)/bench/null.so: tests/bench/null.c shim/pkcs11.h shim/calls.def
+$(B)/bench/null.so: tests/bench/null.c shim/standard/pkcs11.h shim/standard/calls.def
 	@mkdir -p $(@D)
 	$(LD_)$(CC) $(BENCH_CFLAGS) $(THEIR_LDFLAGS) -fPIC -fvisibility=hidden -shared -Wl,-z,now -o $@ $<
 
@@ -21,7 +21,7 @@ $(B)/bench/empty.so:
 	@mkdir -p $(@D)
 	$(LD_)$(CC) $(BENCH_CFLAGS) $(THEIR_LDFLAGS) -fPIC -shared -o $@ -x c /dev/null
 
-$(B)/bench/bench: tests/bench/bench.c shim/pkcs11.h shim/calls.def
+$(B)/bench/bench: tests/bench/bench.c shim/standard/pkcs11.h shim/standard/calls.def
 	@mkdir -p $(@D)
 	$(LD_)$(CC) $(BENCH_CFLAGS) $(BENCH_ALIGN) -pthread $(THEIR_LDFLAGS) -Wl,-z,now -o $@ $< -ldl
 

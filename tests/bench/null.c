@@ -9,7 +9,7 @@
  */
 #include <string.h>
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -29,7 +29,7 @@
 		return CKR_OK;                                                           \
 	}
 #define P(type, name, kind) __attribute__((unused)) type name
-#include "calls.def"
+#include "standard/calls.def"
 
 /*
  * Proxies and managers read the answers of a few functions: these replace the
@@ -99,20 +99,20 @@ EXPORT CK_FUNCTION_LIST_PTR null_raw_list(void);
 static CK_FUNCTION_LIST list_2_40 = {
         .version = {2, 40},
 #define CALL_2_40(name, ...) ENTRY(name)
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 static CK_FUNCTION_LIST_3_0 list_3_0 = {
         .version = {3, 0},
 #define CALL_2_40(name, ...) ENTRY(name)
 #define CALL_3_0(name, ...) ENTRY(name)
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 static CK_FUNCTION_LIST_3_2 list_3_2 = {
         .version = {3, 2},
 #define CALL(name, ...) ENTRY(name)
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 /* Newest first: the first one is the answer where no version is asked for. */

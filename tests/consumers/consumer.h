@@ -11,7 +11,7 @@
 #ifndef CONSUMER_H
 #define CONSUMER_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -8,12 +8,12 @@ DOORS_OUT = $(B)/doors
 
 # Not optimised: a caller must be seen as the caller, with its own frame. (Functions that
 # check their arguments want an optimiser.)
-DOORS_CFLAGS = -std=gnu11 -U_FORTIFY_SOURCE -O0 -g -fno-lto -fno-optimize-sibling-calls
+DOORS_CFLAGS = -std=gnu11 -iquote shim -U_FORTIFY_SOURCE -O0 -g -fno-lto -fno-optimize-sibling-calls
 DOORS_DEFS = -DDOORS=$(call c_string,$(ABSOLUTE_B)/doors)
 DOORS_CC = $(LD_)$(CC) $(TEST_WARNINGS) $(THEIR_CFLAGS) $(DOORS_CFLAGS) $(DOORS_DEFS) $(THEIR_LDFLAGS)
 # Of those that have a compiler of their own; others' flags need not be for that one.
 DOORS_OTHER_CC = $(TEST_WARNINGS) $(DOORS_CFLAGS) $(DOORS_DEFS)
-DOORS_HEADERS = $(DOORS_DIR)/doors.h shim/pkcs11.h shim/calls.def
+DOORS_HEADERS = $(DOORS_DIR)/doors.h shim/standard/pkcs11.h shim/standard/calls.def
 # $(call doors_needs,NAME...): link to these libraries of ours, used or not
 doors_needs = -Wl,--no-as-needed $(patsubst %,-L$(DOORS_OUT) -ldoor-%,$(1)) $(call run_path,$(ABSOLUTE_B)/doors)
 

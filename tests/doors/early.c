@@ -4,7 +4,7 @@
  * library; as a plugin it runs while the dynamic linker holds its lock.
  */
 #include "doors.h"
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 int door_early(void);
 

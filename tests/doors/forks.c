@@ -6,7 +6,7 @@
 #include "doors.h"
 #include <pthread.h>
 #include <sys/wait.h>
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 #define THREADS 8
 #define FORKS 200

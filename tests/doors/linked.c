@@ -4,7 +4,7 @@
  * the very function that it is linked to.
  */
 #include "doors.h"
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list);
 

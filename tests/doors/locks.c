@@ -6,7 +6,7 @@
  */
 #include "doors.h"
 #include <pthread.h>
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 #define ROUNDS 300
 

@@ -8,7 +8,7 @@
  */
 #include "doors.h"
 #include <pthread.h>
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 int shared; /* not static: it is only written to */
 

@@ -4,7 +4,7 @@
  * with INTERFACES also has the entry points of version 3.0.
  */
 #include "doors.h"
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 #ifndef NAME
 #define NAME "module"

@@ -3,7 +3,7 @@
  * dlsym was asked with.
  */
 #include "doors.h"
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 static CK_FUNCTION_LIST_PTR list_of(void *handle)
 {

@@ -3,7 +3,7 @@
  * initialised, is unmapped at its last dlclose, not at exit.
  */
 #include "doors.h"
-#include "../../shim/pkcs11.h"
+#include "standard/pkcs11.h"
 
 /* touch: 0 do not look, 1 look the getter up, 2 call it, 3 initialise and finalise. */
 static void unload(int touch)

@@ -11,7 +11,7 @@
 #ifndef FINDING_H
 #define FINDING_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * writes to memory that is no longer there. C_GetInfo comes back when C_Finalize
  * is called.
  */
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>

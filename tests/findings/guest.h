@@ -4,7 +4,7 @@
 #ifndef GUEST_H
 #define GUEST_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 void guest_loads(const char *module); /* and asks for its list; must be the first */
 CK_RV guest_initialises(CK_C_INITIALIZE_ARGS *args);

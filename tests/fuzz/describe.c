@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "describe.h"
+#include "record/describe.h"
 #include "fuzz.h"
-#include "names.h"
-#include "readable.h"
+#include "standard/names.h"
+#include "base/readable.h"
 
 #define ROOM 8192 /* two pages */
 

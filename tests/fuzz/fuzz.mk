@@ -12,21 +12,21 @@ fuzz-programs: $(FUZZ_ALL)
 
 FUZZ_CFLAGS = -std=gnu11 -O1 -g -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(TEST_WARNINGS) -Ishim -Iconfig -Itests/fuzz \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer -MMD -MP
-$(B)/fuzz/config $(B)/fuzz/variables: FUZZ_ROOMS = $(B)/fuzz/builtin.o shim/output.c shim/text.c \
-	shim/keys.c shim/nearest.c shim/match.c shim/file.c
+$(B)/fuzz/config $(B)/fuzz/variables: FUZZ_ROOMS = $(B)/fuzz/builtin.o shim/record/output.c shim/base/text.c \
+	shim/settings/keys.c shim/settings/nearest.c shim/settings/match.c shim/settings/file.c
 $(B)/fuzz/config $(B)/fuzz/variables: FUZZ_LIBS = -linih
 $(B)/fuzz/config $(B)/fuzz/variables: $(B)/fuzz/builtin.o
-$(B)/fuzz/builtin.o: shim/builtin.S config/p11shim.conf tests/fuzz/modules.conf
+$(B)/fuzz/builtin.o: shim/settings/builtin.S config/p11shim.conf tests/fuzz/modules.conf
 	@mkdir -p $(@D)
 	$(CC_)clang -fPIC -DBUILTIN_SETTINGS='"config/p11shim.conf"' -DBUILTIN_MODULES='"tests/fuzz/modules.conf"' -c -o $@ $<
 
-$(B)/fuzz/text: FUZZ_ROOMS = shim/text.c
-$(B)/fuzz/describe: FUZZ_ROOMS = shim/describe.c shim/names.c shim/calls.c shim/text.c shim/readable.c
+$(B)/fuzz/text: FUZZ_ROOMS = shim/base/text.c
+$(B)/fuzz/describe: FUZZ_ROOMS = shim/record/describe.c shim/standard/names.c shim/standard/calls.c shim/base/text.c shim/base/readable.c
 
 # A consumer's pointers need not be aligned, and the processors that we know do not mind.
 $(B)/fuzz/describe: FUZZ_SANITIZERS = undefined -fno-sanitize=alignment
 FUZZ_SANITIZERS = address,undefined
 
-$(FUZZ_ALL): $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.mk $(wildcard tests/fuzz/*.h shim/*.c) $(HEADERS)
+$(FUZZ_ALL): $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.mk $(wildcard tests/fuzz/*.h shim/*/*.c) $(HEADERS)
 	@mkdir -p $(@D)
 	$(LD_)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -o $@ $< $(FUZZ_ROOMS) $(FUZZ_LIBS)

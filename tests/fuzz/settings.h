@@ -1,5 +1,5 @@
 /*
- * settings.h: shim/config.c by itself, to be read again and again; of the journal, which
+ * settings.h: shim/settings/config.c by itself, to be read again and again; of the journal, which
  * it complains to, just what its strings meet there.
  */
 #ifndef FUZZ_SETTINGS_H
@@ -43,11 +43,11 @@ static int parse_watched(ini_reader reader, void *stream, ini_handler handler, v
 }
 
 #define ini_parse_stream parse_watched
-#include "../../shim/config.c"
+#include "../../shim/settings/config.c"
 #undef ini_parse_stream
-#include "door.h"
-#include "output.h"
-#include "text.h"
+#include "entrance/door.h"
+#include "record/output.h"
+#include "base/text.h"
 
 _Atomic(bool) journal_open = true;
 

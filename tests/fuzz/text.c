@@ -5,7 +5,7 @@
  * Input: one byte for the size of the buffer, eight for numbers, then the string.
  */
 #include "fuzz.h"
-#include "text.h"
+#include "base/text.h"
 
 /* Without quotes and escapes. */
 static size_t unescaped(char *to, const char *json, size_t length)

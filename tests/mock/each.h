@@ -5,7 +5,7 @@
  *   #define CALL(name, route, ...)  CK_RV name(EACH(TYPED, __VA_ARGS__)) \
  *                                   { return other(EACH(NAMED, __VA_ARGS__)); }
  *   #define P PAIR
- *   #include "calls.def"
+ *   #include "standard/calls.def"
  */
 #ifndef MOCK_EACH_H
 #define MOCK_EACH_H

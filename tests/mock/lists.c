@@ -18,7 +18,7 @@
 
 const char *const function_names[MOCK_FUNCTIONS] = {
 #define CALL(name, ...) #name,
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 /* ---- entries: ENTRY(list, name, parameters) for each list and function */
@@ -44,7 +44,7 @@ const char *const function_names[MOCK_FUNCTIONS] = {
 	ENTRY(MOCK_3_2, name, __VA_ARGS__)            \
 	ENTRY(MOCK_3_9, name, __VA_ARGS__)
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"
 
 /* ---- exported symbols */
 
@@ -60,7 +60,7 @@ EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
 #define CALL(name, route, ...) SYMBOL(name, __VA_ARGS__)
 #endif
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"
 #endif
 
 /* ---- lists */
@@ -135,7 +135,7 @@ static void build_2_40(void)
 #else
 #define CALL_2_40(name, ...) list.name = MOCK_2_40_##name;
 #endif
-#include "calls.def"
+#include "standard/calls.def"
 	PLACE(MOCK_2_40, list);
 }
 
@@ -144,7 +144,7 @@ static void build_interface_2_40(void)
 	CK_FUNCTION_LIST list = {.version = {2, 40}};
 
 #define CALL_2_40(name, ...) list.name = MOCK_INTERFACE_2_40_##name;
-#include "calls.def"
+#include "standard/calls.def"
 	PLACE(MOCK_INTERFACE_2_40, list);
 }
 
@@ -154,7 +154,7 @@ static void build_3_0(void)
 
 #define CALL_2_40(name, ...) list.name = MOCK_3_0_##name;
 #define CALL_3_0(name, ...) list.name = MOCK_3_0_##name;
-#include "calls.def"
+#include "standard/calls.def"
 	PLACE(MOCK_3_0, list);
 }
 
@@ -164,7 +164,7 @@ static void build_3_1(void)
 
 #define CALL_2_40(name, ...) list.name = MOCK_3_1_##name;
 #define CALL_3_0(name, ...) list.name = MOCK_3_1_##name;
-#include "calls.def"
+#include "standard/calls.def"
 	PLACE(MOCK_3_1, list);
 }
 
@@ -173,7 +173,7 @@ static void build_3_2(void)
 	CK_FUNCTION_LIST_3_2 list = {.version = {3, 2}};
 
 #define CALL(name, ...) list.name = MOCK_3_2_##name;
-#include "calls.def"
+#include "standard/calls.def"
 	PLACE(MOCK_3_2, list);
 }
 
@@ -182,7 +182,7 @@ static void build_3_9(void)
 	struct list_3_9 list = {.known = {.version = {3, 9}}, .future = {future, future, future, future}};
 
 #define CALL(name, ...) list.known.name = MOCK_3_9_##name;
-#include "calls.def"
+#include "standard/calls.def"
 	PLACE(MOCK_3_9, list);
 }
 

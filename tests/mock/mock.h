@@ -12,7 +12,7 @@
 #ifndef MOCK_H
 #define MOCK_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -39,7 +39,7 @@ enum mock_list {
 /* Functions, in the order of calls.def. */
 enum mock_function {
 #define CALL(name, ...) MOCK_##name,
-#include "calls.def"
+#include "standard/calls.def"
 	MOCK_FUNCTIONS
 };
 

@@ -2,7 +2,7 @@
 # Included by the Makefile at the top, which sets B and TEST_CC.
 
 B ?= build
-MOCK_HEADERS = $(wildcard tests/mock/*.h) tests/mock/options.def shim/pkcs11.h shim/calls.def
+MOCK_HEADERS = $(wildcard tests/mock/*.h) tests/mock/options.def shim/standard/pkcs11.h shim/standard/calls.def
 MOCK_CFLAGS = -D_GNU_SOURCE -iquote shim -iquote tests/mock -iquote tests/consumers -pthread
 MOCK_MODULE_FLAGS = -fPIC -shared -fvisibility=hidden -Wl,-Bsymbolic -Wl,-z,defs
 

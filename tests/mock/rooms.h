@@ -30,7 +30,7 @@
 /* Every function of calls.def; token.c, mock.c and lists.c replace those that have behaviour. */
 #define CALL(name, route, ...) CK_RV mock_##name(enum mock_list list, EACH(TYPED, __VA_ARGS__));
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"
 
 /* ---- mock.c */
 

@@ -12,4 +12,4 @@
 		return MOCK_ANSWER(list, MOCK_##name);                                         \
 	}
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"

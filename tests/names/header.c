@@ -43,7 +43,7 @@ static const struct {
 #define CLASS(name, value) {"CKO_", value},
 #define KEY_TYPE(name, value) {"CKK_", value},
 #define USER(name, value) {"CKU_", value},
-#include "names.def"
+#include "standard/names.def"
 };
 
 /* Vendors' own numbers are nobody's business here. */

@@ -30,7 +30,7 @@
  * without it `not through the shim`, and the same for the lists; and whatever
  * was not as expected. Exit status 0 only if all was.
  */
-#include "calls.h"
+#include "standard/calls.h"
 #include "names.h"
 #include "each.h"
 #include <dlfcn.h>
@@ -103,7 +103,7 @@ static const struct {
 	{                                     \
 		SHAPE(type), PARAMETER_##kind \
 	}
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 #define PLACE(pair) PLACE_ pair
@@ -118,11 +118,11 @@ static const struct {
 		return ((CK_##name)(uintptr_t)function)(EACH(TAKE, __VA_ARGS__)); \
 	}
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"
 
 static CK_RV (*const callers[CALLS])(const void *, const uintptr_t *) = {
 #define CALL(name, ...) call_##name,
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 /* A number with something in its upper half, to see whether all of it arrives. */
@@ -228,13 +228,13 @@ static CK_RV record(unsigned list, unsigned function, const uintptr_t *words, un
 	RECORDER(6, name, __VA_ARGS__) \
 	RECORDER(7, name, __VA_ARGS__)
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"
 
 static void *const recorders[CALLS][LISTS] = {
 #define CALL(name, ...)                                                              \
 	{recorder_0_##name, recorder_1_##name, recorder_2_##name, recorder_3_##name, \
 	 recorder_4_##name, recorder_5_##name, recorder_6_##name, recorder_7_##name},
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 static const void *dynamic(const struct link_map *map, ElfW(Sxword) tag)

@@ -1,10 +1,10 @@
 /*
- * names.h: the standard's names of return values, from shim/returns.def.
+ * names.h: the standard's names of return values, from shim/standard/returns.def.
  */
 #ifndef P11SHIM_TEST_NAMES_H
 #define P11SHIM_TEST_NAMES_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <stdio.h>
 
 /* The name, or the number in a buffer of this thread's own. */
@@ -16,7 +16,7 @@ static inline const char *rv_name(CK_RV rv)
 #define RETURN(name) \
 	case name:   \
 		return #name;
-#include "returns.def"
+#include "standard/returns.def"
 #undef RETURN
 	}
 	snprintf(number, sizeof(number), "CK_RV 0x%lx", rv);

@@ -4,7 +4,7 @@
 #ifndef P11SHIM_TEST_PLUGIN_H
 #define P11SHIM_TEST_PLUGIN_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 struct plugin {
 	/* Loads and initialises the module, opens a session, logs in, finds the

@@ -8,7 +8,7 @@
 #ifndef P11SHIM_TEST_TOKEN_H
 #define P11SHIM_TEST_TOKEN_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -8,7 +8,7 @@
  * seconds. The module is then left as it is.
  */
 #include "names.h"
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>

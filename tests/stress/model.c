@@ -110,7 +110,7 @@ static const char *name_of(CK_RV rv)
 #define RETURN(name) \
 	case name:   \
 		return #name;
-#include "returns.def"
+#include "standard/returns.def"
 	}
 	return "another value";
 }

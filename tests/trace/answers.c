@@ -12,7 +12,7 @@
  * Lists: 2.40 by C_GetFunctionList, 3.2 by C_GetInterface.
  */
 #include "answers.h"
-#include "calls.h"
+#include "standard/calls.h"
 #include "each.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -66,18 +66,18 @@ static CK_RV answer_to(unsigned function, const uintptr_t *words)
 		return answer_to(CALL_##name, words);                \
 	}
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"
 
 static CK_FUNCTION_LIST list = {
         .version = {2, 40},
 #define CALL_2_40(name, ...) .name = on_##name,
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 static CK_FUNCTION_LIST_3_2 list_3_2 = {
         .version = {3, 2},
 #define CALL(name, ...) .name = on_##name,
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR found)

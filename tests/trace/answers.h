@@ -4,7 +4,7 @@
 #ifndef P11SHIM_TEST_ANSWERS_H
 #define P11SHIM_TEST_ANSWERS_H
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 typedef void answers_setter(CK_RV rv, CK_SESSION_HANDLE handle);
 answers_setter answers_set;

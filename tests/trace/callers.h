@@ -21,11 +21,11 @@ static CK_FUNCTION_LIST_3_2 *list;
 		return list->name(EACH(TAKE, __VA_ARGS__)); \
 	}
 #define P PAIR
-#include "calls.def"
+#include "standard/calls.def"
 
 static CK_RV (*const callers[CALLS])(const uintptr_t *) = {
 #define CALL(name, ...) call_##name,
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 #endif

@@ -18,7 +18,7 @@
  */
 #include "names.h"
 #include "answers.h"
-#include "calls.h"
+#include "standard/calls.h"
 #include "callers.h"
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -45,7 +45,7 @@ static const struct function {
 	{                                                 \
 #name, PARAMETER_##kind, IS_POINTER(type) \
 	}
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 static answers_setter *set_answer;

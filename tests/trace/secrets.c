@@ -14,7 +14,7 @@
  * characters long.
  */
 #include "names.h"
-#include "calls.h"
+#include "standard/calls.h"
 #include "callers.h"
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -33,7 +33,7 @@ static const struct {
 #define CALL(name, route, ...) \
 	{sizeof((enum parameter_kind[]){__VA_ARGS__}) / sizeof(enum parameter_kind), {__VA_ARGS__}},
 #define P(type, name, kind) PARAMETER_##kind
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 /* ---- the secret, and where it lies */

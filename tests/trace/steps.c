@@ -35,7 +35,7 @@
  * processes and threads appear only where it says so above.
  */
 #include "names.h"
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

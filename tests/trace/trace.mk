@@ -4,7 +4,7 @@
 B ?= build
 TRACE_CFLAGS = -D_GNU_SOURCE -iquote tests/programs -iquote tests/trace \
 	-iquote tests/mock -iquote shim
-TRACE_HEADERS = shim/pkcs11.h shim/calls.h shim/calls.def shim/returns.def tests/mock/each.h tests/trace/answers.h \
+TRACE_HEADERS = shim/standard/pkcs11.h shim/standard/calls.h shim/standard/calls.def shim/standard/returns.def tests/mock/each.h tests/trace/answers.h \
 	tests/programs/names.h tests/trace/trace.mk
 
 TRACE_PROGRAMS = $(addprefix $(B)/trace/,steps parameters secrets)

@@ -3,8 +3,8 @@
  */
 #include "unit.h"
 
-#include "calls.h"
-#include "gate.h"
+#include "standard/calls.h"
+#include "core/gate.h"
 
 /* contract B2, B3: the sizes of the lists of each version */
 static void test_sizes(void **state)

@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "config.h"
-#include "journal.h"
+#include "settings/config.h"
+#include "record/journal.h"
 
 static char directory[] = "/tmp/p11shim-config-XXXXXX";
 

@@ -6,8 +6,8 @@
 
 #include <sys/mman.h>
 
-#include "describe.h"
-#include "readable.h"
+#include "record/describe.h"
+#include "base/readable.h"
 
 static char buffer[2048];
 

@@ -3,8 +3,8 @@
  */
 #include "unit.h"
 
-#include "handles.h"
-#include "view.h"
+#include "core/sessions.h"
+#include "core/view.h"
 
 static struct module module;
 static struct view *a, *b;

@@ -4,8 +4,8 @@
  */
 #include "unit.h"
 
-#include "calls.h"
-#include "names.h"
+#include "standard/calls.h"
+#include "standard/names.h"
 
 struct entry {
 	CK_ULONG value;
@@ -16,27 +16,27 @@ struct entry {
 
 static const struct entry mechanisms[] = {
 #define MECHANISM(name, value) {value, #name, 0, 0},
-#include "names.def"
+#include "standard/names.def"
 };
 static const struct entry attributes[] = {
 #define ATTRIBUTE(name, value, sort) {value, #name, ATTRIBUTE_##sort, 0},
-#include "names.def"
+#include "standard/names.def"
 };
 static const struct entry classes[] = {
 #define CLASS(name, value) {value, #name, 0, 0},
-#include "names.def"
+#include "standard/names.def"
 };
 static const struct entry key_types[] = {
 #define KEY_TYPE(name, value) {value, #name, 0, 0},
-#include "names.def"
+#include "standard/names.def"
 };
 static const struct entry users[] = {
 #define USER(name, value) {value, #name, 0, 0},
-#include "names.def"
+#include "standard/names.def"
 };
 static const struct entry flags[] = {
 #define FLAG(function, name, value) {value, #name, 0, CALL_##function},
-#include "names.def"
+#include "standard/names.def"
 };
 
 /* Each number has its name, each number between two of them none; and they ascend, or find() errs. */

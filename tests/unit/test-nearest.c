@@ -3,7 +3,7 @@
  */
 #include "unit.h"
 
-#include "nearest.h"
+#include "settings/nearest.h"
 
 static const char *const words[] = {"modules",   "exclude", "mode",      "fork",       "at-exit", "log",
                                     "log-level", "trace",   "no",        "yes",        "0",       "1",

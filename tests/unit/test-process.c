@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "process.h"
+#include "host/process.h"
 
 static enum { REAL, REFUSE, YES_TO_ALL } advice;
 

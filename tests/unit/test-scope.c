@@ -6,7 +6,7 @@
 #include <dlfcn.h>
 #include <math.h>
 
-#include "scope.h"
+#include "host/object.h"
 
 static void test_objects(void **state)
 {

@@ -3,7 +3,7 @@
  */
 #include "unit.h"
 
-#include "text.h"
+#include "base/text.h"
 
 static char buffer[256];
 

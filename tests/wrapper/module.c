@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 struct function_list {
 	CK_VERSION version;

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 
 #ifndef NASTY
 #define NASTY getenv("NASTY")

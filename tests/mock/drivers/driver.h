@@ -29,7 +29,7 @@ static const char *name_of(CK_RV rv)
 #define RETURN(name) \
 	case name:   \
 		return #name;
-#include "returns.def"
+#include "standard/returns.def"
 	}
 	snprintf(other, sizeof other, "0x%lx", rv);
 	return other;
@@ -197,7 +197,7 @@ __attribute__((unused)) static CK_RV call_with(const void *function, const uintp
 
 static const char *const function_names[MOCK_FUNCTIONS] = {
 #define CALL(name, ...) #name,
-#include "calls.def"
+#include "standard/calls.def"
 };
 
 /* How many functions a list of that version has. */

@@ -2,7 +2,7 @@
  * library.c: a consumer that leaves its module initialised, and takes leave of
  * it in an ELF destructor, where it says what it is answered.
  */
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
  *   - It may be interrupted and copied by a fork anywhere: all that it knows is
  *     a few atomic words.
  */
-#include "pkcs11.h"
+#include "standard/pkcs11.h"
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,0 +1,19 @@
+/*
+ * gate.c: see gate.h; the slots themselves are in gate/ARCH.S.
+ */
+#include "core/gate.h"
+#include "host/process.h"
+
+_Atomic(void *) p11shim_gate_target[GATE_LISTS * CALLS];
+
+_Static_assert(offsetof(struct forgotten, live) == 0, "gate/ARCH.S finds live[] at the start");
+
+bool gate_is_live(unsigned list)
+{
+	return atomic_load_explicit(&p11shim_forgotten.state.live[list], memory_order_relaxed);
+}
+
+void gate_live(unsigned list, bool on)
+{
+	atomic_store_explicit(&p11shim_forgotten.state.live[list], on, memory_order_release);
+}

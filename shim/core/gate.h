@@ -1,0 +1,63 @@
+/*
+ * gate.h: the compiled entry points (gate/ARCH.S) and what they share with C.
+ *
+ * A gate slot belongs to one function of one list; slot index = list number *
+ * CALLS + function. While the list's live flag is on, a slot jumps straight to
+ * p11shim_gate_target[index]; else it calls p11shim_call() with its index and
+ * the words of the call.
+ */
+#ifndef P11SHIM_GATE_H
+#define P11SHIM_GATE_H
+
+#include "base/sizes.h"
+#include "standard/calls.h"
+
+/* The words of a call as gate/ARCH.S leaves them on the stack. */
+struct gate_frame {
+#if defined __x86_64__
+#define GATE_REGISTERS 6
+	uintptr_t in_register[GATE_REGISTERS];
+	void *caller;
+#elif defined __i386__
+#define GATE_REGISTERS 0
+	void *caller;
+#elif defined __aarch64__
+#define GATE_REGISTERS 8
+	uintptr_t in_register[GATE_REGISTERS];
+	void *caller, *unused;
+#else
+#error "no gate for this architecture: see shim/gate/"
+#endif
+	uintptr_t on_stack[];
+};
+
+/* Where each slot jumps to: never NULL for a slot that was handed out. */
+extern _Atomic(void *) p11shim_gate_target[GATE_LISTS * CALLS];
+
+extern const char p11shim_gate_slots[];
+
+/* The entry point that stands in a consumer's list. */
+static inline void *gate_slot(unsigned list, unsigned function)
+{
+	return (void *)(p11shim_gate_slots + (size_t)(list * CALLS + function) * GATE_STRIDE);
+}
+
+/* The i-th word of a call; i must be less than its number of parameters. */
+static inline uintptr_t gate_word(const struct gate_frame *frame, unsigned i)
+{
+#if GATE_REGISTERS > 0
+	if (i < GATE_REGISTERS)
+		return frame->in_register[i];
+#endif
+	return frame->on_stack[i - GATE_REGISTERS];
+}
+
+/*
+ * Turns the short way of a list on or off. Off is always right: it only means
+ * the full path. On is right only while nothing that the full path looks after
+ * is pending (view.c decides).
+ */
+void gate_live(unsigned list, bool on);
+bool gate_is_live(unsigned list);
+
+#endif

@@ -1,0 +1,417 @@
+/*
+ * lists.c: see lists.h.
+ *
+ * What a module hands out is remembered per module (`raw_list`), by who handed
+ * it out, version, size and flags: all views of a module are made from the same
+ * raw lists. Some modules (p11-kit-proxy) give a new instance at every call, of
+ * which only one will ever be initialised; the first one counts. (Not under
+ * mode = observe, where every list is one of its own.)
+ *
+ * Lists and raw lists are made under `registry` and published whole, by the
+ * count or the head that leads to them; they are never freed. A child forked in
+ * the middle sees them whole or not at all.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/gate.h"
+#include "core/lists.h"
+#include "entrance/door.h"
+#include "host/process.h"
+#include "record/journal.h"
+#include "settings/config.h"
+
+struct raw_list {
+	const void *_Atomic list; /* the module's; NULL while the module is gone */
+	CK_VERSION version;       /* what the view's list says */
+	unsigned functions;
+	bool from_interface; /* from C_GetInterface*, with these flags; else from C_GetFunctionList */
+	CK_FLAGS flags;
+	struct raw_list *next;
+};
+
+static struct list lists[GATE_LISTS];
+static _Atomic(unsigned) lists_made;
+
+static const CK_UTF8CHAR standard_interface[] = "PKCS 11";
+
+static CK_RV not_supported(void)
+{
+	return CKR_FUNCTION_NOT_SUPPORTED;
+}
+
+struct list *lists_at(unsigned number)
+{
+	return &lists[number];
+}
+
+void *lists_target(const struct list *list, unsigned function)
+{
+	return atomic_load(&p11shim_gate_target[list->number * CALLS + function]);
+}
+
+bool lists_supports(const struct list *list, unsigned function)
+{
+	return lists_target(list, function) != (void *)not_supported;
+}
+
+static void set_target(const struct list *list, unsigned function, void *target)
+{
+	atomic_store(&p11shim_gate_target[list->number * CALLS + function],
+	             target ? target : (void *)not_supported);
+}
+
+static struct list *make_inlock(struct view *view, struct raw_list *raw, unsigned limit)
+{
+	unsigned made = atomic_load(&lists_made);
+	if (made >= limit)
+		return NULL;
+	struct list *list = &lists[made];
+	memset(list, 0, sizeof *list);
+	list->number = made;
+	list->view = view;
+	list->raw = raw;
+	for (unsigned i = 0; i < CALLS; i++)
+		set_target(list, i, NULL);
+	list->next = atomic_load(&view->lists);
+	atomic_store(&lists_made, made + 1);
+	return list;
+}
+
+static void publish_inlock(struct list *list)
+{
+	atomic_store_explicit(&list->view->lists, list, memory_order_release);
+}
+
+/* What consumers' lists may use: not what modules that may yet come will need. */
+static unsigned room(const struct view *view)
+{
+	unsigned room = GATE_LISTS - (MODULES - atomic_load(&modules_made));
+	return view->shared ? room : room - SHARED_LISTS;
+}
+
+struct list *lists_make_own_inlock(struct view *shared)
+{
+	struct list *list = make_inlock(shared, NULL, GATE_LISTS);
+	publish_inlock(list);
+	return list;
+}
+
+/* ---- lists of the module made into lists of a view */
+
+static const void *const *entries(const void *list)
+{
+	return (const void *const *)((const char *)list + offsetof(CK_FUNCTION_LIST, C_Initialize));
+}
+
+/*
+ * C_Initialize, the first, comes last: a thread with a list from before an unload,
+ * which finds that one, finds all that it leads to (first_initialise_inlock() keeps
+ * C_Finalize for everybody's last).
+ */
+static void fill(struct list *list, const void *raw)
+{
+	for (unsigned i = list->raw->functions; i-- > 0;)
+		set_target(list, i, (void *)entries(raw)[i]);
+}
+
+static struct list *find_list(struct view *view, const struct raw_list *raw)
+{
+	struct list *list = atomic_load_explicit(&view->lists, memory_order_acquire);
+	while (list && list->raw != raw)
+		list = list->next;
+	return list;
+}
+
+static bool same_kind(const struct raw_list *a, const struct raw_list *b)
+{
+	return a->functions == b->functions && a->from_interface == b->from_interface &&
+	       a->flags == b->flags && memcmp(&a->version, &b->version, sizeof a->version) == 0;
+}
+
+/* The module's raw list of that kind, made from `kind` if there is none yet. */
+static struct raw_list *raw_inlock(struct module *module, const struct raw_list *kind)
+{
+	struct raw_list *raw = module->raw;
+	while (raw && !(same_kind(raw, kind) && (!module->settings.observe || raw->list == kind->list)))
+		raw = raw->next;
+	if (!raw) {
+		raw = calloc(1, sizeof *raw);
+		if (!raw)
+			return NULL;
+		*raw = *kind;
+		raw->next = module->raw;
+		module->raw = raw;
+	}
+	if (!raw->list) { /* loaded again: lists made before lead to it again, and only then it counts as
+		             known */
+		unsigned made = atomic_load(&lists_made);
+		for (unsigned i = 0; i < made; i++)
+			if (lists[i].raw == raw)
+				fill(&lists[i], kind->list);
+		raw->list = kind->list;
+	}
+	return raw;
+}
+
+static struct list *list_inlock(struct view *view, struct raw_list *raw)
+{
+	struct list *list = find_list(view, raw);
+	if (list)
+		return list;
+	list = make_inlock(view, raw, room(view));
+	if (!list)
+		return NULL;
+	fill(list, raw->list);
+	list->as_interface = (CK_INTERFACE){(CK_UTF8CHAR_PTR)standard_interface, &list->table, raw->flags};
+	list->table.version = raw->version;
+	void **table = (void **)entries(&list->table);
+	for (unsigned i = 0; i < raw->functions; i++)
+		table[i] = gate_slot(list->number, i);
+	publish_inlock(list);
+	return list;
+}
+
+/*
+ * The view's list for what the module handed out. If there is no room the
+ * shared view's; NULL: not even that (contract B5).
+ */
+static struct list *wrap(struct view *view, const struct raw_list *kind)
+{
+	struct module *module = view->module;
+	struct list *list = NULL;
+	lock_take(&p11shim_forgotten.state.registry);
+	struct raw_list *raw = raw_inlock(module, kind);
+	if (raw) {
+		list = list_inlock(view, raw);
+		if (!list)
+			list = list_inlock(module->shared, raw);
+	}
+	lock_give(&p11shim_forgotten.state.registry);
+	if (list)
+		module_refresh(list->view);
+	if (!list || list->view != view)
+		journal_module(module, "no room", "for another list: %s gets %s", view->name,
+		               list ? "the shared one" : "the module's own");
+	return list;
+}
+
+void lists_disown_inlock(struct module *module)
+{
+	for (struct raw_list *raw = module->raw; raw; raw = raw->next)
+		raw->list = NULL;
+	unsigned made = atomic_load(&lists_made);
+	for (unsigned i = 0; i < made; i++)
+		if (lists[i].view->module == module)
+			for (unsigned function = 0; function < CALLS; function++)
+				set_target(&lists[i], function, NULL);
+}
+
+/* ---- what consumers ask */
+
+/*
+ * A module's own list is the same for everybody: who asks is told by the caller.
+ * Any other list belongs to a view already.
+ */
+static struct view *view_asking(const struct list *list, const void *caller)
+{
+	struct module *module = list->view->module;
+	struct object consumer;
+	if (list != module->own)
+		return list->view;
+	if (!scope_object(caller, &consumer))
+		return module->shared;
+	return view_of(module, &consumer);
+}
+
+/* What C_GetFunctionList of the module gave when it was asked first; NULL: not yet. */
+static const void *known_function_list(const struct module *module)
+{
+	const void *found = NULL;
+	if (module->settings.observe)
+		return NULL;
+	lock_take(&p11shim_forgotten.state.registry);
+	for (const struct raw_list *raw = module->raw; raw; raw = raw->next)
+		if (!raw->from_interface && raw->list)
+			found = raw->list;
+	lock_give(&p11shim_forgotten.state.registry);
+	return found;
+}
+
+CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION_LIST_PTR_PTR ppFunctionList)
+{
+	struct module *module = list->view->module;
+	if (!ppFunctionList)
+		return CKR_ARGUMENTS_BAD;
+	void *hold = module_hold(module);
+	if (!hold)
+		return CKR_GENERAL_ERROR; /* a function kept beyond its module's end */
+	struct view *view = view_asking(list, caller);
+	const void *handed_out = known_function_list(module);
+	CK_RV rv = CKR_OK;
+	if (!handed_out) {
+		uintptr_t word = (uintptr_t)ppFunctionList;
+		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1,
+		                  &word); /* REENTRANT: no lock held */
+		handed_out = rv == CKR_OK ? *ppFunctionList : NULL;
+		if (rv == CKR_OK && !handed_out)
+			rv = CKR_GENERAL_ERROR;
+	}
+	if (rv == CKR_OK) {
+		struct raw_list kind = {.list = handed_out,
+		                        .version = *(const CK_VERSION *)handed_out,
+		                        .functions = CALLS_2_40};
+		struct list *wrapped = wrap(view, &kind);
+		*ppFunctionList =
+		        wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
+	}
+	journal_call(view, CALL_C_GetFunctionList, rv, NULL, NULL);
+	scope_release(hold);
+	return rv;
+}
+
+/* How many functions an interface of that version has; 0: not one that we know. */
+static unsigned functions_of(CK_VERSION *version)
+{
+	if (version->major == 2)
+		return CALLS_2_40;
+	if (version->major != 3)
+		return 0;
+	if (version->minor < 2)
+		return CALLS_3_0;
+	version->minor = 2; /* a newer one begins with what 3.2 has */
+	return CALLS_3_2;
+}
+
+/* The view's interface for one of the module's; the same one if it is not to be wrapped. */
+static const CK_INTERFACE *wrap_interface(struct view *view, const CK_INTERFACE *handed_out)
+{
+	if (!handed_out->pInterfaceName || !handed_out->pFunctionList ||
+	    strcmp((const char *)handed_out->pInterfaceName, (const char *)standard_interface) != 0)
+		return handed_out;
+	struct raw_list kind = {.list = handed_out->pFunctionList,
+	                        .version = *(const CK_VERSION *)handed_out->pFunctionList,
+	                        .from_interface = true,
+	                        .flags = handed_out->flags};
+	kind.functions = functions_of(&kind.version);
+	struct list *list = kind.functions ? wrap(view, &kind) : NULL;
+	return list ? &list->as_interface : handed_out;
+}
+
+CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t *words)
+{
+	struct module *module = list->view->module;
+	CK_INTERFACE_PTR_PTR ppInterface = (CK_INTERFACE_PTR_PTR)words[2];
+	void *hold = module_hold(module);
+	if (!hold)
+		return CKR_GENERAL_ERROR;
+	struct view *view = view_asking(list, caller);
+	CK_RV rv =
+	        calls_invoke(lists_target(list, CALL_C_GetInterface), 4, words); /* REENTRANT: no lock held */
+	if (rv == CKR_OK && ppInterface && *ppInterface)
+		*ppInterface = (CK_INTERFACE_PTR)wrap_interface(view, *ppInterface);
+	journal_call(view, CALL_C_GetInterface, rv, NULL, NULL);
+	scope_release(hold);
+	return rv;
+}
+
+CK_RV lists_get_interface_list(struct list *list, const void *caller, const uintptr_t *words)
+{
+	struct module *module = list->view->module;
+	CK_INTERFACE_PTR pInterfacesList = (CK_INTERFACE_PTR)words[0];
+	CK_ULONG_PTR pulCount = (CK_ULONG_PTR)words[1];
+	void *hold = module_hold(module);
+	if (!hold)
+		return CKR_GENERAL_ERROR;
+	struct view *view = view_asking(list, caller);
+	CK_ULONG capacity = pInterfacesList && pulCount ? *pulCount : 0;
+	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterfaceList), 2,
+	                        words); /* REENTRANT: no lock held */
+	if (rv == CKR_OK)
+		for (CK_ULONG i = 0; i < capacity && i < *pulCount; i++)
+			pInterfacesList[i] = *wrap_interface(view, &pInterfacesList[i]);
+	journal_call(view, CALL_C_GetInterfaceList, rv, NULL, NULL);
+	scope_release(hold);
+	return rv;
+}
+
+/* The list of functions that this view has looked up one by one: NULL: no room. */
+static struct list *looked_up(struct view *view)
+{
+	lock_take(&p11shim_forgotten.state.registry);
+	struct list *list = find_list(view, NULL);
+	if (!list) {
+		list = make_inlock(view, NULL, room(view));
+		if (list)
+			publish_inlock(list);
+	}
+	lock_give(&p11shim_forgotten.state.registry);
+	return list;
+}
+
+static void *slot_of_looked_up(struct module *module, unsigned function, void *symbol, const void *caller)
+{
+	struct object consumer;
+	bool known = scope_object(caller, &consumer);
+	struct view *view = known ? view_of(module, &consumer) : module->shared;
+	struct list *list = looked_up(view);
+	if (!list)
+		list = module->own;
+	/* What the shim itself calls when this consumer initialises. */
+	static const unsigned needed[] = {CALL_C_Initialize, CALL_C_Finalize, CALL_C_CloseSession,
+	                                  CALL_C_GetSlotInfo};
+	for (unsigned i = 0; i < COUNT(needed); i++)
+		if (!lists_supports(list, needed[i]))
+			set_target(list, needed[i], scope_own_symbol(&module->object, calls[needed[i]].name));
+	set_target(list, function, symbol);
+	module_refresh(list->view);
+	return gate_slot(list->number, function);
+}
+
+void *lists_symbol(void *handle, const char *name, const void *caller)
+{
+	int function = calls_find(name);
+	struct object defines;
+	if (function < 0 || config_disabled())
+		return NULL;
+	void *symbol = door_dlsym(handle, name);
+	if (!symbol || !scope_instance(symbol, &defines))
+		return NULL;
+	process_enter();
+	struct module *module = module_of(symbol, &defines);
+	if (!module)
+		return NULL;
+	void *slot;
+	if (calls_is_getter((unsigned)function)) {
+		set_target(module->own, (unsigned)function, symbol);
+		slot = gate_slot(module->own->number, (unsigned)function);
+	} else {
+		slot = slot_of_looked_up(module, (unsigned)function, symbol, caller);
+	}
+	door_dlsym(handle, name); /* dlerror() is to tell of this one, which succeeds, not of ours */
+	return slot;
+}
+
+void lists_before_unload(const void *handle)
+{
+	int error = errno;
+	process_enter();
+	modules_closed(handle);
+	errno = error;
+}
+
+bool lists_before_load(const char *path, int flags)
+{
+	if (atomic_load(&modules_made) > 0) {
+		process_enter();
+		modules_notice_unloads();
+		if (UNLIKELY(journal_open) && path) {
+			int error = errno;
+			modules_opened(path);
+			errno = error;
+		}
+	}
+	return flags & RTLD_DEEPBIND && !config_disabled() && config_strip_deepbind();
+}

@@ -1,0 +1,328 @@
+/*
+ * handles.c: see handles.h.
+ *
+ * Per module a table by shown number, one by the module's, and in them a list
+ * per view, so that opening, closing, and closing all of one view cost the same
+ * however many sessions others have. A third table holds the stale numbers.
+ *
+ * Sessions become stale in a child's first call, where every page that is written
+ * is one to be copied. So their table becomes the table of stale numbers as it
+ * stands, and the lists of the views end all at once, by a new epoch of the
+ * module: a view's list counts only if it is of the same epoch.
+ *
+ * A fork may copy the tables while another thread is changing them.
+ * `sessions_torn` is set around every change: a child that finds it set drops
+ * the tables, unread, and one that finds it clear has whole ones. What it drops
+ * it cannot call stale by number; then every number that it has not itself
+ * given out is.
+ */
+#include <stdlib.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include <utlist.h>
+
+#include "core/sessions.h"
+#include "core/view.h"
+#include "host/process.h"
+#include "record/journal.h"
+
+struct session {
+	CK_SESSION_HANDLE shown, real;
+	CK_SLOT_ID slot;
+	struct moment opened;        /* if that is recorded */
+	struct view *owner;          /* unless stale; and so the next two */
+	struct session *prev, *next; /* of the owner's */
+	UT_hash_handle hh;           /* in module->sessions, or module->stale, by shown */
+	UT_hash_handle by_real;      /* in module->real_sessions */
+};
+
+static void change(struct module *module)
+{
+	lock_take(&module->life->sessions);
+	atomic_store(&module->sessions_torn, true);
+}
+
+static void changed(struct module *module)
+{
+	atomic_store(&module->sessions_torn, false);
+	lock_give(&module->life->sessions);
+}
+
+static struct session *find_inlock(struct session *table, CK_SESSION_HANDLE shown)
+{
+	struct session *s = NULL;
+	HASH_FIND(hh, table, &shown, sizeof shown, s);
+	return s;
+}
+
+void handles_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment)
+{
+	lock_take(&module->life->sessions);
+	struct session *s = find_inlock(module->sessions, shown);
+	if (s)
+		s->opened = *moment;
+	lock_give(&module->life->sessions);
+}
+
+bool handles_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment)
+{
+	lock_take(&module->life->sessions);
+	const struct session *s = find_inlock(module->sessions, shown);
+	if (!s)
+		s = find_inlock(module->stale, shown);
+	if (s)
+		*moment = s->opened;
+	lock_give(&module->life->sessions);
+	return s;
+}
+
+unsigned handles_count(const struct view *view, struct moment *moment)
+{
+	unsigned count = 0;
+	lock_take(&view->module->life->sessions);
+	if (view->session_epoch == view->module->session_epoch)
+		for (const struct session *s = view->sessions; s; s = s->next)
+			if (s->opened.pid == process_number()) { /* else it is its parent's to close */
+				*moment = s->opened;
+				count++;
+			}
+	lock_give(&view->module->life->sessions);
+	return count;
+}
+
+/* The list of a view's sessions. */
+static struct session **own_inlock(struct view *view)
+{
+	if (view->session_epoch != view->module->session_epoch) {
+		view->session_epoch = view->module->session_epoch;
+		view->sessions = NULL;
+	}
+	return &view->sessions;
+}
+
+/* Out of the tables of living sessions; the record is the caller's. */
+static void unlink_inlock(struct module *module, struct session *s)
+{
+	HASH_DELETE(hh, module->sessions, s);
+	HASH_DELETE(by_real, module->real_sessions, s);
+	struct session **own = own_inlock(s->owner);
+	DL_DELETE(*own, s);
+}
+
+static bool is_stale_inlock(const struct module *module, CK_SESSION_HANDLE shown)
+{
+	return module->all_stale || find_inlock(module->stale, shown);
+}
+
+/*
+ * A number to show that means nothing else: the module's own, or one counted
+ * down from the upper end, far from where modules number. Never the same twice.
+ */
+static CK_SESSION_HANDLE choose_inlock(struct module *module, CK_SESSION_HANDLE real)
+{
+	if (!is_stale_inlock(module, real) && !find_inlock(module->sessions, real))
+		return real;
+	if (module->last_shown == 0)
+		module->last_shown = (CK_SESSION_HANDLE)-16;
+	do
+		module->last_shown--;
+	while (find_inlock(module->stale, module->last_shown) ||
+	       find_inlock(module->sessions, module->last_shown));
+	return module->last_shown;
+}
+
+static struct session *add_inlock(struct view *view, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE real,
+                                  CK_SLOT_ID slot)
+{
+	struct module *module = view->module;
+	struct session *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	*s = (struct session){.shown = shown, .real = real, .slot = slot, .owner = view};
+	HASH_ADD(hh, module->sessions, shown, sizeof s->shown, s);
+	if (s->hh.tbl) {
+		HASH_ADD(by_real, module->real_sessions, real, sizeof s->real, s);
+		if (s->by_real.tbl) {
+			struct session **own = own_inlock(view);
+			DL_APPEND(*own, s);
+			return s;
+		}
+		HASH_DELETE(hh, module->sessions, s);
+	}
+	free(s);
+	return NULL;
+}
+
+CK_SESSION_HANDLE handles_add(struct view *view, CK_SESSION_HANDLE real, CK_SLOT_ID slot)
+{
+	struct module *module = view->module;
+	struct session *s = NULL;
+	change(module);
+	HASH_FIND(by_real, module->real_sessions, &real, sizeof real, s);
+	if (s) { /* the module gave the number out again: that session had ended */
+		unlink_inlock(module, s);
+		free(s);
+	}
+	CK_SESSION_HANDLE shown = choose_inlock(module, real);
+	add_inlock(view, shown, real, slot);
+	changed(module);
+	return shown;
+}
+
+bool handles_translated(const struct module *module)
+{
+	return atomic_load_explicit(&module->translated, memory_order_relaxed);
+}
+
+bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real)
+{
+	lock_take(&module->life->sessions);
+	const struct session *s = find_inlock(module->sessions, shown);
+	bool good = s || !is_stale_inlock(module, shown);
+	*real = s ? s->real : shown;
+	lock_give(&module->life->sessions);
+	return good;
+}
+
+bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot)
+{
+	lock_take(&module->life->sessions);
+	const struct session *s = find_inlock(module->sessions, shown);
+	if (s)
+		*slot = s->slot;
+	lock_give(&module->life->sessions);
+	return s;
+}
+
+bool handles_nth(struct module *module, const struct view *view, CK_SLOT_ID slot, unsigned n,
+                 CK_SESSION_HANDLE *real)
+{
+	const struct session *s;
+	lock_take(&module->life->sessions);
+	for (s = module->sessions; s; s = s->hh.next)
+		if (s->slot == slot && (!view || s->owner == view) && n-- == 0) {
+			*real = s->real;
+			break;
+		}
+	lock_give(&module->life->sessions);
+	return s;
+}
+
+static void describe(struct taken_session *taken, const struct session *s)
+{
+	*taken = (struct taken_session){
+	        .shown = s->shown, .real = s->real, .slot = s->slot, .owner = s->owner};
+}
+
+bool handles_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken)
+{
+	bool good = true;
+	change(module);
+	struct session *s = find_inlock(module->sessions, shown);
+	if (s) {
+		describe(taken, s);
+		unlink_inlock(module, s);
+		free(s);
+	} else {
+		*taken = (struct taken_session){.shown = shown, .real = shown};
+		good = !is_stale_inlock(module, shown);
+	}
+	changed(module);
+	return good;
+}
+
+void handles_put_back(struct module *module, const struct taken_session *taken)
+{
+	struct session *s = NULL;
+	if (!taken->owner)
+		return;
+	change(module);
+	HASH_FIND(by_real, module->real_sessions, &taken->real, sizeof taken->real, s);
+	if (!s && !find_inlock(module->sessions, taken->shown))
+		add_inlock(taken->owner, taken->shown, taken->real, taken->slot);
+	changed(module);
+}
+
+struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot)
+{
+	struct session *s, *next, *taken = NULL;
+	change(view->module);
+	DL_FOREACH_SAFE (*own_inlock(view), s, next)
+		if (!slot || s->slot == *slot) {
+			unlink_inlock(view->module, s);
+			DL_APPEND(taken, s);
+		}
+	changed(view->module);
+	return taken;
+}
+
+bool handles_next(struct session **sessions, struct taken_session *taken)
+{
+	struct session *s = *sessions;
+	if (!s)
+		return false;
+	describe(taken, s);
+	DL_DELETE(*sessions, s);
+	free(s);
+	return true;
+}
+
+void handles_forget_all(struct module *module)
+{
+	struct session *s, *next;
+	change(module);
+	HASH_ITER (hh, module->sessions, s, next) {
+		unlink_inlock(module, s);
+		free(s);
+	}
+	changed(module);
+}
+
+/* Sessions of another life join those that are stale already, record by record. */
+static void add_to_stale_inlock(struct module *module)
+{
+	struct session *s, *next;
+	HASH_ITER (hh, module->sessions, s, next) {
+		HASH_DELETE(hh, module->sessions, s);
+		if (find_inlock(module->stale, s->shown)) {
+			free(s);
+			continue;
+		}
+		HASH_ADD(hh, module->stale, shown, sizeof s->shown, s);
+		if (!s->hh.tbl) { /* no memory: by number it cannot be told any more */
+			free(s);
+			module->all_stale = true;
+		}
+	}
+}
+
+void handles_make_stale(struct module *module)
+{
+	if (!module->sessions && !module->some_unknown)
+		return; /* the only thread that is concerned with the module now */
+	change(module);
+	if (module->some_unknown)
+		module->all_stale = true;
+	if (module->stale)
+		add_to_stale_inlock(module);
+	else
+		module->stale = module->sessions;
+	module->sessions = NULL;
+	module->real_sessions = NULL; /* what it consists of stays where it is: freeing writes */
+	module->session_epoch++;
+	atomic_store(&module->translated, true);
+	changed(module);
+}
+
+void handles_adopt(struct module *module)
+{
+	if (!atomic_load(&module->sessions_torn))
+		return;
+	module->sessions = NULL;
+	module->real_sessions = NULL;
+	module->stale = NULL;
+	module->some_unknown = true;
+	module->session_epoch++;
+	atomic_store(&module->sessions_torn, false);
+}

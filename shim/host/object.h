@@ -1,0 +1,68 @@
+/*
+ * scope.h: which loaded object an address belongs to, and how to hold one.
+ * The only room, beside the door, that calls the dynamic linker. No lock of the
+ * shim may be held by a caller of these (contract A6).
+ */
+#ifndef P11SHIM_SCOPE_H
+#define P11SHIM_SCOPE_H
+
+#include <link.h>
+
+#include "base/common.h"
+
+/*
+ * One loaded object, executable or shared. `map` and `base` tell loaded
+ * instances apart while they are loaded; file and space stay the same when it
+ * is unloaded and loaded again.
+ */
+struct object {
+	struct link_map *map;
+	uintptr_t base;     /* load address */
+	const void *inside; /* an address in it */
+	const char *path;   /* the linker's name for it; "" for the program; valid while it is loaded */
+	long space;         /* namespace (dlmopen) */
+	unsigned long long device, inode; /* of the file; 0, base when it cannot be asked */
+};
+
+/* The object that contains address. False: none (code made at run time). */
+bool scope_object(const void *address, struct object *object);
+
+/* The same, without asking for file and space: to tell instances apart. */
+bool scope_instance(const void *address, struct object *object);
+
+/* Sets device and inode of the file that object->path leads to. */
+void scope_identify(struct object *object);
+
+bool scope_same_instance(const struct object *a, const struct object *b);
+bool scope_same_file(const struct object *a, const struct object *b);
+
+/*
+ * Holds the loaded instance, so that it cannot be unloaded. `path` is the
+ * caller's own copy of object->path, since the object may be gone already.
+ * NULL: it is gone. scope_release() gives it back; that can unload it.
+ *
+ * In a child that was forked while another thread was loading or unloading,
+ * the dynamic linker is left in the middle of it, and glibc ends a process that
+ * loads anything then. There SCOPE_NOT_HELD is the answer for an object that is
+ * loaded: it stays as it is, since nothing can be unloaded either.
+ */
+void *scope_hold(const struct object *object, const char *path);
+void scope_release(void *hold);
+#define SCOPE_NOT_HELD ((void *)-1)
+
+/* Is it still loaded? */
+bool scope_still_there(const struct object *object);
+
+/* The function of that name that the object itself has; NULL: it has none. */
+void *scope_own_symbol(const struct object *object, const char *name);
+
+/*
+ * Can the module destroy itself at exit by handlers of its own (C++ objects,
+ * atexit)? Answered by its imports (contract C10).
+ */
+bool scope_has_exit_handlers(const struct object *object);
+
+/* Does it have destructor functions beside those that every object has? */
+bool scope_has_destructors(const struct object *object);
+
+#endif
