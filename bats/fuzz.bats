@@ -2,7 +2,7 @@
 # The fuzz targets build, and bear the inputs that are kept; `make fuzz` looks for more.
 
 # Left to make check-all, since clang makes them anew: make check proves the rooms that they feed by
-# unit tests (test-config, test-text, test-describe).
+# unit tests (test-settings, test-text, test-describe).
 # bats file_tags=all
 
 bats_require_minimum_version 1.5.0

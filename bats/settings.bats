@@ -9,7 +9,7 @@ setup() {
 
 @test "contract H2: under AT_SECURE the user's variables and files do not count" {
 	need_root "make a set-gid program of another group"
-	cp "$BUILD/unit/test-config" "$BATS_TEST_TMPDIR/probe"
+	cp "$BUILD/unit/test-settings" "$BATS_TEST_TMPDIR/probe"
 	mkdir -p "$BATS_TEST_TMPDIR/p11shim"
 	printf '[*]\nfork = off\n' >"$BATS_TEST_TMPDIR/p11shim/p11shim.conf"
 	export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR P11SHIM_DISABLE=1 P11SHIM_LOG=$BATS_TEST_TMPDIR/log
@@ -27,7 +27,7 @@ setup() {
 # journal has to say of a file that others may write, without the numbers.
 probed() {
 	: >"$BATS_TEST_TMPDIR/log"
-	run env "$@" P11SHIM_LOG="$BATS_TEST_TMPDIR/log" "$BUILD/unit/test-config" probe
+	run env "$@" P11SHIM_LOG="$BATS_TEST_TMPDIR/log" "$BUILD/unit/test-settings" probe
 	answer="${output%% *} $(sed -n 's/.* settings .*p11shim.conf: others may write it (\(.*\)owner .*/\1refused/p' "$BATS_TEST_TMPDIR/log")"
 }
 
@@ -111,13 +111,13 @@ teardown() {
 @test "contract H2: a user takes settings from his own files and root's, not from another user's" {
 	[ "$(id -u)" -eq 0 ] || skip "only root can make files of others"
 	own_directory
-	cp "$BUILD/unit/test-config" "$place"
+	cp "$BUILD/unit/test-settings" "$place"
 	mkdir -m 777 "$place/log"
 	file=$home/.config/p11shim/p11shim.conf
 	as_user() {
 		install -m 666 /dev/null "$place/log/log"
 		run setpriv --reuid 65533 --regid 65533 --clear-groups env -u XDG_CONFIG_HOME HOME="$home" \
-			P11SHIM_LOG="$place/log/log" "$@" "$place/test-config" probe
+			P11SHIM_LOG="$place/log/log" "$@" "$place/test-settings" probe
 		answer="${output%% *} $(sed -n 's/.* settings .*: others may write it (\(.*\)owner .*/\1refused/p' "$place/log/log")"
 	}
 	as_user A=

@@ -1,7 +1,6 @@
 /*
  * p11shim-settings.c: the part of p11shim-info that tells settings, as the library
- * itself reads them: shim/settings/config.c is linked in, and of the journal and the door, which
- * it uses, just this.
+ * itself reads them: its floor `settings` is linked in.
  *
  *	p11shim-info --config [--raw | --json] [MODULE]
  *	p11shim-info --nearest WORD
@@ -16,19 +15,14 @@
  *	--nearest   of the lines of standard input the one that WORD may have been meant for, by the
  *	            library's rule; exit status 1 if there is none
  */
-#include <dlfcn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/text.h"
-#include "entrance/door.h"
 #include "p11shim-info.h"
-#include "record/journal.h"
-#include "settings/config.h"
+#include "settings/settings.h"
 #include "settings/nearest.h"
-
-_Atomic(bool) journal_open = true;
 
 static enum form form_of_all;
 
@@ -37,19 +31,6 @@ static struct mistake {
 	struct mistake *next;
 	char text[];
 } * mistakes, **last_mistake = &mistakes;
-
-/* With a log, the settings are read once more, for the complaints: heard already. */
-void journal_start(const struct journal_settings *settings)
-{
-	(void)settings;
-	journal_open = false;
-}
-
-/* There is no door here: nobody's dlsym but the C library's. */
-void *door_dlsym(void *handle, const char *name)
-{
-	return dlsym(handle, name);
-}
 
 /* Without what a terminal obeys, but for a tab where that may stay. Never longer than it was. */
 static void show(FILE *out, const char *string, bool tabs)
@@ -89,14 +70,9 @@ static void show_json(const char *string)
 	free(copy);
 }
 
-void journal_write_note(const char *event, const char *format, ...)
+static void tell_problem(void *nothing, const char *text)
 {
-	char text[4096]; /* what is longer is cut */
-	va_list arguments;
-	(void)event;
-	va_start(arguments, format);
-	vsnprintf(text, sizeof text, format, arguments);
-	va_end(arguments);
+	(void)nothing;
 	if (form_of_all == FORM_JSON) {
 		struct mistake *mistake = malloc(sizeof *mistake + strlen(text) + 1);
 		if (!mistake)
@@ -148,12 +124,13 @@ int tell_settings(const char *module, enum form form)
 {
 	int count = 0;
 	form_of_all = form;
+	settings_problems(environ, tell_problem, NULL);
 	if (form != FORM_JSON) {
-		config_explain(module, tell, NULL);
+		settings_explain(module, tell, NULL);
 		return fflush(stdout) != 0;
 	}
 	printf("{\"settings\":[");
-	config_explain(module, tell_json, &count);
+	settings_explain(module, tell_json, &count);
 	printf("],\"mistakes\":[");
 	for (const struct mistake *m = mistakes; m; m = m->next) {
 		printf("%s", m == mistakes ? "" : ",");

@@ -34,7 +34,7 @@ INFO_FLAGS = -Ishim $(OPT) -g $(WARNINGS) -fstack-protector-strong $(INFO_FORTIF
 	-Wl,-z,relro,-z,now,-z,noexecstack $(THEIR_CFLAGS) $(THEIR_LDFLAGS) -std=gnu11 -D_GNU_SOURCE -Wl,--wrap=fgets
 
 INFO_SOURCES = $(addprefix scripts/p11shim-,info.c ask.c guard.c settings.c info.h guard.h)
-INFO_OBJECTS = $(addprefix $(B)/shim/,$(addprefix settings/,config.o keys.o nearest.o match.o file.o builtin.o) entrance/version.o base/text.o)
+INFO_OBJECTS = $(addprefix $(B)/shim/,$(addprefix settings/,settings.o read.o keys.o nearest.o match.o file.o builtin.o) entrance/version.o base/text.o)
 $(INFO): $(INFO_SOURCES) $(INFO_OBJECTS) $(HEADERS)
 	$(LD_)$(REPRODUCIBLE_CC) $(INFO_FLAGS) -o $@.new $(filter %.c %.o,$^) $(INIH) -ldl
 	@mv -f $@.new $@

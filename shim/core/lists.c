@@ -18,10 +18,10 @@
 
 #include "core/gate.h"
 #include "core/lists.h"
-#include "entrance/door.h"
+#include "host/linker.h"
 #include "host/process.h"
 #include "record/journal.h"
-#include "settings/config.h"
+#include "settings/settings.h"
 
 struct raw_list {
 	const void *_Atomic list; /* the module's; NULL while the module is gone */
@@ -57,7 +57,7 @@ bool lists_supports(const struct list *list, unsigned function)
 	return lists_target(list, function) != (void *)not_supported;
 }
 
-static void set_target(const struct list *list, unsigned function, void *target)
+void lists_set_target(const struct list *list, unsigned function, void *target)
 {
 	atomic_store(&p11shim_gate_target[list->number * CALLS + function],
 	             target ? target : (void *)not_supported);
@@ -74,7 +74,7 @@ static struct list *make_inlock(struct view *view, struct raw_list *raw, unsigne
 	list->view = view;
 	list->raw = raw;
 	for (unsigned i = 0; i < CALLS; i++)
-		set_target(list, i, NULL);
+		lists_set_target(list, i, NULL);
 	list->next = atomic_load(&view->lists);
 	atomic_store(&lists_made, made + 1);
 	return list;
@@ -114,7 +114,7 @@ static const void *const *entries(const void *list)
 static void fill(struct list *list, const void *raw)
 {
 	for (unsigned i = list->raw->functions; i-- > 0;)
-		set_target(list, i, (void *)entries(raw)[i]);
+		lists_set_target(list, i, (void *)entries(raw)[i]);
 }
 
 static struct list *find_list(struct view *view, const struct raw_list *raw)
@@ -206,7 +206,7 @@ void lists_disown_inlock(struct module *module)
 	for (unsigned i = 0; i < made; i++)
 		if (lists[i].view->module == module)
 			for (unsigned function = 0; function < CALLS; function++)
-				set_target(&lists[i], function, NULL);
+				lists_set_target(&lists[i], function, NULL);
 }
 
 /* ---- what consumers ask */
@@ -337,8 +337,7 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 	return rv;
 }
 
-/* The list of functions that this view has looked up one by one: NULL: no room. */
-static struct list *looked_up(struct view *view)
+struct list *lists_looked_up(struct view *view)
 {
 	lock_take(&p11shim_forgotten.state.registry);
 	struct list *list = find_list(view, NULL);
@@ -349,69 +348,4 @@ static struct list *looked_up(struct view *view)
 	}
 	lock_give(&p11shim_forgotten.state.registry);
 	return list;
-}
-
-static void *slot_of_looked_up(struct module *module, unsigned function, void *symbol, const void *caller)
-{
-	struct object consumer;
-	bool known = scope_object(caller, &consumer);
-	struct view *view = known ? view_of(module, &consumer) : module->shared;
-	struct list *list = looked_up(view);
-	if (!list)
-		list = module->own;
-	/* What the shim itself calls when this consumer initialises. */
-	static const unsigned needed[] = {CALL_C_Initialize, CALL_C_Finalize, CALL_C_CloseSession,
-	                                  CALL_C_GetSlotInfo};
-	for (unsigned i = 0; i < COUNT(needed); i++)
-		if (!lists_supports(list, needed[i]))
-			set_target(list, needed[i], scope_own_symbol(&module->object, calls[needed[i]].name));
-	set_target(list, function, symbol);
-	module_refresh(list->view);
-	return gate_slot(list->number, function);
-}
-
-void *lists_symbol(void *handle, const char *name, const void *caller)
-{
-	int function = calls_find(name);
-	struct object defines;
-	if (function < 0 || config_disabled())
-		return NULL;
-	void *symbol = door_dlsym(handle, name);
-	if (!symbol || !scope_instance(symbol, &defines))
-		return NULL;
-	process_enter();
-	struct module *module = module_of(symbol, &defines);
-	if (!module)
-		return NULL;
-	void *slot;
-	if (calls_is_getter((unsigned)function)) {
-		set_target(module->own, (unsigned)function, symbol);
-		slot = gate_slot(module->own->number, (unsigned)function);
-	} else {
-		slot = slot_of_looked_up(module, (unsigned)function, symbol, caller);
-	}
-	door_dlsym(handle, name); /* dlerror() is to tell of this one, which succeeds, not of ours */
-	return slot;
-}
-
-void lists_before_unload(const void *handle)
-{
-	int error = errno;
-	process_enter();
-	modules_closed(handle);
-	errno = error;
-}
-
-bool lists_before_load(const char *path, int flags)
-{
-	if (atomic_load(&modules_made) > 0) {
-		process_enter();
-		modules_notice_unloads();
-		if (UNLIKELY(journal_open) && path) {
-			int error = errno;
-			modules_opened(path);
-			errno = error;
-		}
-	}
-	return flags & RTLD_DEEPBIND && !config_disabled() && config_strip_deepbind();
 }

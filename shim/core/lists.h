@@ -24,12 +24,6 @@ struct list {
 /* The list with that number: 0 to GATE_LISTS - 1, handed out already. */
 struct list *lists_at(unsigned number);
 
-/*
- * What dlsym(handle, name) is to answer, or NULL: as without the shim. name is
- * that of a C_* function. Calls dl*; no lock may be held.
- */
-void *lists_symbol(void *handle, const char *name, const void *caller);
-
 /* The list for a module's exported functions; there is always one left. Under `registry`. */
 struct list *lists_make_own_inlock(struct view *shared);
 
@@ -47,11 +41,10 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t *words);
 CK_RV lists_get_interface_list(struct list *list, const void *caller, const uintptr_t *words);
 
-/* For the door, before a dlopen of path (NULL: the program). True: RTLD_DEEPBIND is to be taken out of the
- * flags. */
-bool lists_before_load(const char *path, int flags);
+/* The list of the functions that this view has looked up one by one, made if need be. NULL: no room. */
+struct list *lists_looked_up(struct view *view);
 
-/* For the door, before a dlclose, while the journal is open. errno is kept. */
-void lists_before_unload(const void *handle);
+/* From now on that slot leads to `target`, a function of the module; NULL: the module has none. */
+void lists_set_target(const struct list *list, unsigned function, void *target);
 
 #endif

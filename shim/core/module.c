@@ -215,7 +215,7 @@ struct module *module_of(const void *function, const struct object *instance)
 	struct traits traits = {
 	        .object = object,
 	        .path = strdup(object.path),
-	        .settings = config_of_module(object.path),
+	        .settings = settings_of_module(object.path),
 	        .exit_handlers = scope_has_exit_handlers(&object),
 	        .destructors = scope_has_destructors(&object),
 	};
@@ -245,7 +245,7 @@ struct module *module_of(const void *function, const struct object *instance)
 			__cxa_atexit(at_exit_of_module, m, &__dso_handle);
 		journal_module(m, "load", "%s", m->path);
 		if (UNLIKELY(journal_open))
-			config_explain(m->path, tell_setting, m);
+			settings_explain(m->path, tell_setting, m);
 	}
 	return m;
 }

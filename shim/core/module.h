@@ -7,7 +7,7 @@
 
 #include "host/object.h"
 #include "host/process.h"
-#include "settings/config.h"
+#include "settings/settings.h"
 #include "standard/pkcs11.h"
 
 struct view;

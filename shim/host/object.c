@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "entrance/door.h"
+#include "host/linker.h"
 #include "host/object.h"
 #include "host/process.h"
 
@@ -81,7 +81,7 @@ static bool linker_was_interrupted(void)
 	static _Atomic(const volatile struct r_debug *) debug;
 	const volatile struct r_debug *r = atomic_load(&debug);
 	if (!r) {
-		r = door_dlsym(RTLD_DEFAULT, "_r_debug");
+		r = linker_dlsym(RTLD_DEFAULT, "_r_debug");
 		atomic_store(&debug, r);
 	}
 	for (int i = 0; r && r->r_state != RT_CONSISTENT; i++) {
@@ -99,15 +99,15 @@ static void *hold(const struct object *object, const char *path)
 	int flags = RTLD_LAZY | RTLD_NOLOAD;
 	if (linker_was_interrupted())
 		return scope_still_there(object) ? SCOPE_NOT_HELD : NULL;
-	void *held = object->space == LM_ID_BASE ? door_dlopen(name, flags)
-	                                         : door_dlmopen(object->space, name, flags);
+	void *held = object->space == LM_ID_BASE ? linker_dlopen(name, flags)
+	                                         : linker_dlmopen(object->space, name, flags);
 	if (!held || !name)
 		return held;
 	/* The name may have found another object, or the same one loaded anew. */
 	struct link_map *map = held;
 	if (map == object->map && map->l_addr == object->base)
 		return held;
-	door_dlclose(held);
+	linker_dlclose(held);
 	return NULL;
 }
 
@@ -127,7 +127,7 @@ void scope_release(void *held)
 		return;
 	int begun = process_linker_begin();
 	if (!linker_was_interrupted())
-		door_dlclose(held);
+		linker_dlclose(held);
 	process_linker_end(begun);
 }
 
@@ -136,7 +136,7 @@ void *scope_own_symbol(const struct object *object, const char *name)
 {
 	struct object defines;
 	void *handle = scope_hold(object, object->path);
-	void *symbol = handle && handle != SCOPE_NOT_HELD ? door_dlsym(handle, name) : NULL;
+	void *symbol = handle && handle != SCOPE_NOT_HELD ? linker_dlsym(handle, name) : NULL;
 	if (symbol && (!scope_instance(symbol, &defines) || defines.map != object->map))
 		symbol = NULL;
 	scope_release(handle);

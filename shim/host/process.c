@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "entrance/door.h"
+#include "host/linker.h"
 #include "host/process.h"
 #include "record/journal.h"
 
@@ -85,9 +85,9 @@ bool process_alone(void)
 	static _Atomic(const char *) single;
 	const char *answer = atomic_load_explicit(&single, memory_order_acquire);
 	if (UNLIKELY(!answer)) {
-		answer = door_dlsym(RTLD_DEFAULT, "__libc_single_threaded"); /* REENTRANT: no lock held */
+		answer = linker_dlsym(RTLD_DEFAULT, "__libc_single_threaded"); /* REENTRANT: no lock held */
 		if (!answer) {
-			door_dlsym(RTLD_DEFAULT, "dlsym"); /* found, and so dlerror() tells of nothing */
+			linker_dlsym(RTLD_DEFAULT, "dlsym"); /* found, and so dlerror() tells of nothing */
 			answer = &never;
 		}
 		atomic_store_explicit(&single, answer, memory_order_release);

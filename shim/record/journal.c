@@ -27,6 +27,7 @@
 #include "record/journal.h"
 #include "record/output.h"
 #include "record/trace.h"
+#include "settings/settings.h"
 #include "standard/calls.h"
 
 _Atomic(bool) journal_open, journal_calls;
@@ -435,7 +436,7 @@ static void start_log(const char *where)
 	}
 }
 
-void journal_start(const struct journal_settings *settings)
+void journal_start(const struct settings_recording *settings)
 {
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);

@@ -19,15 +19,10 @@ struct module;
 extern _Atomic(bool) journal_open;  /* anything is recorded */
 extern _Atomic(bool) journal_calls; /* ... every call too, so none may take the short way */
 
-struct journal_settings {
-	const char *log;   /* "stderr", "syslog", a path, or NULL */
-	const char *trace; /* a path, or NULL */
-	bool log_calls, trace_calls;
-	bool on_crash;
-};
+struct settings_recording;
 
-/* Where to; called once, by config.c. May load a library; no lock may be held. */
-void journal_start(const struct journal_settings *settings);
+/* Where to; called once, at the start (entrance/start.c). May load a library; no lock may be held. */
+void journal_start(const struct settings_recording *settings);
 
 /* When, who, and by what way. */
 struct moment {

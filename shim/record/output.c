@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "entrance/door.h"
+#include "host/linker.h"
 #include "record/output.h"
 
 #define LOOK_EVERY 100000000u /* ns */
@@ -308,7 +308,7 @@ bool output_start_stderr(struct output *output)
 static bool is_secure(void)
 {
 	unsigned long (*value)(unsigned long) =
-	        (unsigned long (*)(unsigned long))door_dlsym(RTLD_DEFAULT, "getauxval");
+	        (unsigned long (*)(unsigned long))linker_dlsym(RTLD_DEFAULT, "getauxval");
 	return !value || value(AT_SECURE);
 }
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/readable.h"
-#include "entrance/door.h"
+#include "host/linker.h"
 #include "host/process.h"
 #include "record/stack.h"
 
@@ -74,7 +74,7 @@ void stack_start(void)
 	ssize_t n = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof program - 1);
 	if (n < 0 || n == sizeof program - 1) /* unknown, or cut */
 		program[0] = '\0';
-	find_object = (int (*)(void *, struct found_object *))door_dlsym(RTLD_DEFAULT, "_dl_find_object");
+	find_object = (int (*)(void *, struct found_object *))linker_dlsym(RTLD_DEFAULT, "_dl_find_object");
 	backtrace(frames, COUNT(frames)); /* loads what it needs */
 	atomic_store(&used, 8);           /* 0 is no stack */
 	if (memory != MAP_FAILED)

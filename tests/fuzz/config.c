@@ -70,9 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	setenv("P11SHIM_MODULES", which == 2 ? "known" : "", 1);
 	setenv("XDG_CONFIG_HOME", which == 0 ? "/nowhere" : directory, 1);
 	fill(data + 1, size - 1);
-	read_settings(first);
+	read_all_settings(first);
 	forget_settings();
-	read_settings(second);
+	read_all_settings(second);
 	forget_settings();
 	CLAIM(memcmp(first, second, sizeof first) == 0);
 	for (size_t i = 0; i < COUNT(modules); i++)

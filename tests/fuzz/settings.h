@@ -1,6 +1,6 @@
 /*
- * settings.h: shim/settings/config.c by itself, to be read again and again; of the journal, which
- * it complains to, just what its strings meet there.
+ * settings.h: shim/settings/settings.c and read.c by themselves, to be read again and again;
+ * and what the strings in them meet in the recorder.
  */
 #ifndef FUZZ_SETTINGS_H
 #define FUZZ_SETTINGS_H
@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 
@@ -43,42 +44,38 @@ static int parse_watched(ini_reader reader, void *stream, ini_handler handler, v
 }
 
 #define ini_parse_stream parse_watched
-#include "../../shim/settings/config.c"
+#include "../../shim/settings/read.c"
+#include "../../shim/settings/settings.c"
 #undef ini_parse_stream
-#include "entrance/door.h"
-#include "record/output.h"
 #include "base/text.h"
-
-_Atomic(bool) journal_open = true;
+#include "record/output.h"
 
 /* There is no door here: nobody's dlsym but the C library's. */
-void *door_dlsym(void *handle, const char *name)
+void *linker_dlsym(void *handle, const char *name)
 {
 	return dlsym(handle, name);
 }
 
 /* No file is opened: the first line would do that. */
-void journal_start(const struct journal_settings *told)
+static void start_recording(void)
 {
 	static char path[3584];
 	struct output output = {.path = path, .path_size = sizeof path};
-	const char *where[] = {told->log, told->trace};
+	struct settings_recording told = settings_recording();
+	const char *where[] = {told.log, told.trace};
 	for (size_t i = 0; i < COUNT(where); i++)
 		if (where[i] && output_start(&output, where[i]))
 			CLAIM(path[0] == '/' && strlen(path) < sizeof path);
 }
 
-void journal_write_note(const char *event, const char *format, ...)
+static void hear_problem(void *nothing, const char *problem)
 {
-	char detail[1024], line[2048];
-	va_list arguments;
-	va_start(arguments, format);
-	vsnprintf(detail, sizeof detail, format, arguments);
-	va_end(arguments);
+	char line[2048];
 	struct text text = text_in(line, sizeof line);
-	text_put(&text, event);
-	text_foreign(&text, detail);
-	CLAIM(!text.cut && is_line(line, text_length(&text)));
+	(void)nothing;
+	text_put(&text, "settings");
+	text_foreign(&text, problem);
+	CLAIM(is_line(line, text_length(&text)));
 }
 
 static void hear(void *user, const struct explanation *e)
@@ -93,28 +90,29 @@ static const char *const modules[] = {
         "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"};
 
 /* What holds for some modules, after reading everything anew. */
-static void read_settings(struct settings result[COUNT(modules)])
+static void read_all_settings(struct settings result[COUNT(modules)])
 {
+	start_recording();
+	settings_problems(environ, hear_problem, NULL);
 	for (size_t i = 0; i < COUNT(modules); i++) {
 		unsigned heard = 0;
-		result[i] = config_of_module(modules[i]);
+		result[i] = settings_of_module(modules[i]);
 		CLAIM(result[i].fork <= FORK_OFF && result[i].at_exit <= AT_EXIT_FINALIZE);
 		CLAIM(result[i].serialize <= SERIALIZE_NO && result[i].wait <= WAIT_FORWARD);
 		CLAIM(result[i].logout <= LOGOUT_HELD && result[i].drain <= DRAIN_REPORT);
-		config_explain(modules[i], hear, &heard);
+		settings_explain(modules[i], hear, &heard);
 		CLAIM(heard > 0 && heard <= KEYS);
 	}
-	config_disabled();
-	config_strip_deepbind();
-	config_explain(NULL, hear, &(unsigned){0});
+	settings_disabled();
+	settings_strip_deepbind();
+	settings_explain(NULL, hear, &(unsigned){0});
 }
 
 static void forget_settings(void)
 {
 	struct settings_list *list = atomic_exchange(&settings, NULL);
 	if (list)
-		drop(list);
-	journal_open = true;
+		read_drop(list);
 }
 
 #endif

@@ -32,9 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (line[0])
 			set((unsigned char)line[0], line + 1);
 	free(copy);
-	read_settings(first);
+	read_all_settings(first);
 	forget_settings();
-	read_settings(second);
+	read_all_settings(second);
 	forget_settings();
 	CLAIM(memcmp(first, second, sizeof first) == 0);
 	for (unsigned which = 0; which < KEYS + COUNT(others); which++)

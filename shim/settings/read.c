@@ -1,45 +1,19 @@
 /*
- * config.c: see config.h. Files are read by inih.
- *
- * Every line that applies becomes a `setting` in one list, in reading order, so
- * that the last one that matches wins and each still knows file and line. The
- * list is made by whoever comes first and published by one compare-and-swap;
- * of two threads that race, the loser drops its own. No lock is held.
- *
- * A mistake is written to the journal with file and line; that line alone is
- * lost, unless it was to begin a section: then those below it are, too.
+ * read.c: see read.h. Files are read by inih.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <ini.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <utlist.h>
 
 #include "base/text.h"
-#include "entrance/door.h"
-#include "record/journal.h"
-#include "settings/config.h"
 #include "settings/file.h"
-#include "settings/keys.h"
 #include "settings/match.h"
-
-struct setting {
-	char *section, *value;
-	char *source; /* for people: where it was said */
-	int line;     /* 0: a variable */
-	enum key key;
-	struct setting *prev, *next;
-};
-
-struct settings_list {
-	struct setting *first;
-};
+#include "settings/read.h"
 
 #define LINE_LENGTH 1024
 
@@ -53,17 +27,35 @@ struct source {
 	char section[LINE_LENGTH]; /* whole: inih cuts them short */
 };
 
-static _Atomic(struct settings_list *) settings;
-
 extern const char p11shim_builtin_settings[], p11shim_builtin_settings_end[];
 extern const char p11shim_builtin_modules[], p11shim_builtin_modules_end[];
+
+/* A mistake is kept as it is to be told. Where there is no memory for it, it is lost. */
+__attribute__((format(printf, 2, 3))) static void note_problem(struct settings_list *list, const char *format,
+                                                               ...)
+{
+	char *text;
+	va_list arguments;
+	va_start(arguments, format);
+	int length = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		return;
+	struct settings_problem *problem = calloc(1, sizeof *problem);
+	if (!problem) {
+		free(text);
+		return;
+	}
+	problem->text = text;
+	DL_APPEND(list->problems, problem);
+}
 
 static void complain(const struct source *source, const char *what, const char *about)
 {
 	if (source->line > 0)
-		journal_note("settings", "%s:%d: %s: %s", source->name, source->line, what, about);
+		note_problem(source->list, "%s:%d: %s: %s", source->name, source->line, what, about);
 	else
-		journal_note("settings", "%s: %s: %s", source->name, what, about); /* a variable */
+		note_problem(source->list, "%s: %s: %s", source->name, what, about); /* a variable */
 }
 
 /* ... of a word, and which one may have been meant. */
@@ -254,9 +246,9 @@ static void read_file(struct settings_list *list, const char *path, enum file_tr
 	if (text)
 		read_text(list, path, text, text + length);
 	else if (doubt[0])
-		journal_note("settings", "%s: others may write it (%s)", path, doubt);
+		note_problem(list, "%s: others may write it (%s)", path, doubt);
 	else if (named || (errno != ENOENT && errno != ENOTDIR))
-		journal_note("settings", "%s: cannot be read: %m", path);
+		note_problem(list, "%s: cannot be read: %m", path);
 	free(text);
 }
 
@@ -288,10 +280,10 @@ static bool is_no_setting(const char *variable)
 }
 
 /* One of our prefix: has it a meaning? An empty one counts as not set, here too. */
-static void look_at_variable(const char *variable, const char *value)
+static void look_at_variable(struct settings_list *list, const char *variable, const char *value)
 {
 	char name[LINE_LENGTH], right[64] = "";
-	struct source source = {.name = variable};
+	struct source source = {.list = list, .name = variable};
 	if (is_blank(value) || is_no_setting(variable) || secure_getenv(variable) != value)
 		return;
 	key_of_variable(name, sizeof name, variable);
@@ -305,14 +297,9 @@ static void look_at_variable(const char *variable, const char *value)
 		complain_of_word(&source, "no such setting", variable + strlen(VARIABLE_PREFIX), right);
 }
 
-/*
- * All variables are gone through for the complaints only. `environ` is looked up when it is
- * needed: a reference to it would cost every process at its start.
- */
-static void look_at_variables(void)
+void read_look_at_variables(struct settings_list *list, char **environment)
 {
-	char ***environment = (char ***)door_dlsym(RTLD_DEFAULT, "environ");
-	for (char **v = environment ? *environment : NULL; v && *v; v++) {
+	for (char **v = environment; v && *v; v++) {
 		char variable[LINE_LENGTH];
 		const char *sign = strchr(*v, '=');
 		if (strncmp(*v, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0 || !sign ||
@@ -320,18 +307,8 @@ static void look_at_variables(void)
 			continue;
 		memcpy(variable, *v, (size_t)(sign - *v));
 		variable[sign - *v] = '\0';
-		look_at_variable(variable, sign + 1);
+		look_at_variable(list, variable, sign + 1);
 	}
-}
-
-static const char *last_value(const struct settings_list *list, enum key key)
-{
-	const struct setting *s;
-	const char *value = NULL;
-	DL_FOREACH (list->first, s)
-		if (s->key == key)
-			value = s->value;
-	return value;
 }
 
 /* Under AT_SECURE secure_getenv() finds no variable, so only the first two are read (H2). */
@@ -345,187 +322,25 @@ static void read_all(struct settings_list *list)
 	if (named && named[0])
 		read_file(list, named, FILE_NAMED, true);
 	read_variables(list);
-	if (journal_open)
-		look_at_variables();
 }
 
-static void drop(struct settings_list *list)
+void read_drop(struct settings_list *list)
 {
 	struct setting *s, *next;
+	struct settings_problem *p, *next_problem;
 	DL_FOREACH_SAFE (list->first, s, next)
 		drop_setting(s);
+	DL_FOREACH_SAFE (list->problems, p, next_problem) {
+		free(p->text);
+		free(p);
+	}
 	free(list);
 }
 
-static struct settings_list *make(void)
+struct settings_list *read_settings(void)
 {
 	struct settings_list *list = calloc(1, sizeof *list);
 	if (list)
 		read_all(list);
 	return list;
-}
-
-static int last_number(const struct settings_list *list, enum key key)
-{
-	const char *value = list ? last_value(list, key) : NULL;
-	return value ? key_value(key, value) : 0;
-}
-
-static const char *unless_none(const char *value)
-{
-	return value && strcmp(value, "none") != 0 ? value : NULL;
-}
-
-/*
- * Opening the journal takes a while. Whoever finds the settings meanwhile waits, so
- * that nothing is done that it would not see, but not for long: the other may wait in
- * turn for a lock of the linker that this thread has, or, in a child, not exist.
- */
-static _Atomic(bool) started;
-
-static void wait_until_started(void)
-{
-	const struct timespec pause = {0, 1000000};
-	for (int i = 0; i < 200 && !atomic_load_explicit(&started, memory_order_acquire); i++)
-		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
-	atomic_store(&started, true);
-}
-
-static void start_journal(const struct settings_list *list)
-{
-	struct journal_settings journal = {
-	        .log = unless_none(last_value(list, LOG)),
-	        .trace = unless_none(last_value(list, TRACE)),
-	        .log_calls = last_number(list, LOG_LEVEL) == 1,
-	        .trace_calls = last_number(list, TRACE_LEVEL) == 0,
-	        .on_crash = last_number(list, ON_CRASH) == 1,
-	};
-	if (journal.log || journal.trace || journal.on_crash) {
-		/* Where to complain is known only now: read once more, for the complaints. */
-		journal_start(&journal);
-		struct settings_list *again = make();
-		if (again)
-			drop(again);
-	}
-	atomic_store_explicit(&started, true, memory_order_release);
-}
-
-static const struct settings_list *get(void)
-{
-	struct settings_list *list = atomic_load_explicit(&settings, memory_order_acquire);
-	if (!list) {
-		int error = errno;
-		struct settings_list *mine = make();
-		if (mine && atomic_compare_exchange_strong(&settings, &list, mine)) {
-			start_journal(mine);
-			list = mine;
-		} else if (mine) {
-			drop(mine);
-		}
-		errno = error;
-	}
-	if (UNLIKELY(!atomic_load_explicit(&started, memory_order_acquire)) && list)
-		wait_until_started();
-	return list;
-}
-
-static int global_value(enum key key)
-{
-	return last_number(get(), key);
-}
-
-bool config_disabled(void)
-{
-	return global_value(DISABLE) > 0;
-}
-
-bool config_strip_deepbind(void)
-{
-	return global_value(DEEPBIND) > 0;
-}
-
-/* modules = any | known | patterns: is the module among them? */
-static bool listed(const struct settings_list *list, const char *modules, const struct match_names *names)
-{
-	if (strcmp(modules, "any") == 0)
-		return true;
-	if (strcmp(modules, "known") == 0) {
-		const struct setting *s;
-		DL_FOREACH (list->first, s)
-			if (strcmp(s->section, "*") != 0 && match_module(s->section, names))
-				return true;
-		return match_p11_kit(names);
-	}
-	char *copy = strdup(modules), *rest = copy, *pattern;
-	bool found = false;
-	while (copy && !found && (pattern = strtok_r(rest, ", \t", &rest)))
-		found = match_module(pattern, names);
-	free(copy);
-	return found;
-}
-
-/* What holds for a module: the last of each key that matches, but an exclude always wins. */
-static void collect(const struct settings_list *list, const struct match_names *names,
-                    const struct setting *last[KEYS], bool people)
-{
-	const struct setting *s;
-	memset(last, 0, KEYS * sizeof last[0]);
-	DL_FOREACH (list->first, s) {
-		if (s->key == PRODUCT && !people)
-			continue;
-		bool excluded = last[EXCLUDE] && key_value(EXCLUDE, last[EXCLUDE]->value) == 1;
-		if (match_module(s->section, names) && !(s->key == EXCLUDE && excluded))
-			last[s->key] = s;
-	}
-}
-
-struct settings config_of_module(const char *path)
-{
-	struct settings result = {.in_scope = true};
-	const struct settings_list *list = get();
-	if (!list)
-		return result;
-	struct match_names names = match_names_of(path);
-	const struct setting *last[KEYS];
-	const char *value[KEYS];
-	collect(list, &names, last, false);
-	for (int key = 0; key < KEYS; key++)
-		value[key] = last[key] ? last[key]->value : NULL;
-	bool excluded = value[EXCLUDE] && key_value(EXCLUDE, value[EXCLUDE]) == 1;
-#define NUMBER(key) (value[key] ? key_value(key, value[key]) : 0)
-	result.in_scope = !excluded && (!value[MODULES_KEY] || listed(list, value[MODULES_KEY], &names));
-	result.observe = NUMBER(MODE) == 1;
-	result.already_report = NUMBER(ALREADY) == 1;
-	result.fork = NUMBER(FORK);
-	result.at_exit = NUMBER(AT_EXIT);
-	result.serialize = NUMBER(SERIALIZE);
-	result.wait = NUMBER(WAIT);
-	result.logout = NUMBER(LOGOUT);
-	result.drain = NUMBER(DRAIN);
-	free(names.resolved);
-	return result;
-}
-
-void config_explain(const char *path, void (*tell)(void *user, const struct explanation *explanation),
-                    void *user)
-{
-	const struct settings_list *list = get();
-	struct match_names names = match_names_of(path);
-	const struct setting *last[KEYS];
-	if (!list)
-		return;
-	collect(list, &names, last, true);
-	for (int key = 0; key < KEYS; key++) {
-		const struct setting *s = last[key];
-		if (!s)
-			continue;
-		struct explanation explanation = {.key = keys[key].name,
-		                                  .value = s->value,
-		                                  .section = s->section,
-		                                  .source = s->source,
-		                                  .line = s->line,
-		                                  .global = keys[key].global};
-		tell(user, &explanation);
-	}
-	free(names.resolved);
 }

@@ -1,5 +1,5 @@
 /*
- * test-config.c: settings, where they come from, and what becomes of mistakes
+ * test-settings.c: settings, where they come from, and what becomes of mistakes
  * (contract H). Settings are read once a process, so each test runs in a child.
  */
 #include "unit.h"
@@ -7,8 +7,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "settings/config.h"
+#include "entrance/start.h"
 #include "record/journal.h"
+#include "settings/settings.h"
 
 static char directory[] = "/tmp/p11shim-config-XXXXXX";
 
@@ -49,12 +50,18 @@ static int setup(void **state)
 	return 0;
 }
 
+static struct settings settings_for(const char *path)
+{
+	start();
+	return settings_of_module(path);
+}
+
 static int defaults(void)
 {
-	struct settings s = config_of_module("/usr/lib/softhsm/libsofthsm2.so");
+	struct settings s = settings_for("/usr/lib/softhsm/libsofthsm2.so");
 	CHILD_CHECK(s.in_scope && !s.observe && !s.already_report);
 	CHILD_CHECK(s.fork == FORK_AUTO && s.at_exit == AT_EXIT_AUTO && s.serialize == SERIALIZE_AUTO);
-	CHILD_CHECK(!config_disabled() && !config_strip_deepbind() && !journal_open);
+	CHILD_CHECK(!settings_disabled() && !settings_strip_deepbind() && !journal_open);
 	return 0;
 }
 
@@ -66,12 +73,12 @@ static int precedence(void)
 	write_file("p11shim.conf", "[*]\nfork = strict\nat-exit = forward\n");
 	setenv("P11SHIM_FORK", "off", 1);
 	setenv("P11SHIM_DEEPBIND", "strip", 1);
-	struct settings s = config_of_module("/x.so");
+	struct settings s = settings_for("/x.so");
 	unlink(in_directory("p11shim/p11shim.conf"));
 	CHILD_CHECK(s.fork == FORK_OFF);
 	CHILD_CHECK(s.at_exit == AT_EXIT_FORWARD);
 	CHILD_CHECK(s.serialize == SERIALIZE_YES);
-	CHILD_CHECK(config_strip_deepbind());
+	CHILD_CHECK(settings_strip_deepbind());
 	return 0;
 }
 
@@ -83,13 +90,13 @@ static int globs(void)
 	write_file("p11shim.conf", "[lib*.so]\nfork = strict\n[*/special/*]\nfork = off\n"
 	                           "[libreal.so]\nalready = report\n[special.so]\nfork=reset\n"
 	                           "[lib[yY]64.so] ; [a] comment\nfork = reset\n");
-	CHILD_CHECK(config_of_module("/a/libx.so").fork == FORK_STRICT);
-	CHILD_CHECK(config_of_module("/a/x.so").fork == FORK_AUTO);
-	CHILD_CHECK(config_of_module("/a/libY64.so").fork == FORK_RESET);
-	CHILD_CHECK(config_of_module("/a/libz64.so").fork == FORK_STRICT);
-	CHILD_CHECK(config_of_module("/a/special/libx.so").fork == FORK_OFF);
-	CHILD_CHECK(config_of_module("/a/special/special.so").fork == FORK_RESET);
-	CHILD_CHECK(config_of_module(in_directory("alias.so")).already_report);
+	CHILD_CHECK(settings_for("/a/libx.so").fork == FORK_STRICT);
+	CHILD_CHECK(settings_for("/a/x.so").fork == FORK_AUTO);
+	CHILD_CHECK(settings_for("/a/libY64.so").fork == FORK_RESET);
+	CHILD_CHECK(settings_for("/a/libz64.so").fork == FORK_STRICT);
+	CHILD_CHECK(settings_for("/a/special/libx.so").fork == FORK_OFF);
+	CHILD_CHECK(settings_for("/a/special/special.so").fork == FORK_RESET);
+	CHILD_CHECK(settings_for(in_directory("alias.so")).already_report);
 	unlink(in_directory("alias.so"));
 	return 0;
 }
@@ -98,19 +105,19 @@ static int globs(void)
 static int scope(void)
 {
 	write_file("p11shim.conf", "[*]\nmodules = libsoft*.so, */mine/*\n[*/mine/not.so]\nexclude = yes\n");
-	CHILD_CHECK(config_of_module("/usr/lib/libsofthsm2.so").in_scope);
-	CHILD_CHECK(config_of_module("/opt/mine/a.so").in_scope);
-	CHILD_CHECK(!config_of_module("/opt/mine/not.so").in_scope);
-	CHILD_CHECK(!config_of_module("/usr/lib/other.so").in_scope);
+	CHILD_CHECK(settings_for("/usr/lib/libsofthsm2.so").in_scope);
+	CHILD_CHECK(settings_for("/opt/mine/a.so").in_scope);
+	CHILD_CHECK(!settings_for("/opt/mine/not.so").in_scope);
+	CHILD_CHECK(!settings_for("/usr/lib/other.so").in_scope);
 	return 0;
 }
 
 static int known(void)
 {
 	write_file("p11shim.conf", "[*]\nmodules = known\n[house*.so]\nfork = off\n");
-	CHILD_CHECK(config_of_module("/usr/lib/house-hsm.so").in_scope);
-	CHILD_CHECK(config_of_module("/usr/lib/softhsm/libsofthsm2.so").in_scope);
-	CHILD_CHECK(!config_of_module("/usr/lib/nobody-knows.so").in_scope);
+	CHILD_CHECK(settings_for("/usr/lib/house-hsm.so").in_scope);
+	CHILD_CHECK(settings_for("/usr/lib/softhsm/libsofthsm2.so").in_scope);
+	CHILD_CHECK(!settings_for("/usr/lib/nobody-knows.so").in_scope);
 	return 0;
 }
 
@@ -122,7 +129,7 @@ static int mistakes(void)
 	strcat(text, "\n[lib.so]\nlog = stderr\nserialize = yes\n");
 	write_file("p11shim.conf", text);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	struct settings s = config_of_module("/lib.so");
+	struct settings s = settings_for("/lib.so");
 	CHILD_CHECK(s.already_report && s.serialize == SERIALIZE_YES && s.fork == FORK_AUTO);
 	CHILD_CHECK(log_has("p11shim.conf:2: not a value of fork (auto, reset, strict, off): sometimes"));
 	CHILD_CHECK(log_has("p11shim.conf:3: no such setting: spoon"));
@@ -141,10 +148,10 @@ static int long_names(void)
 	strcpy(path + 300, "/module.so");
 	snprintf(text, sizeof text, "[%s]\nexclude = yes\n [*.so]\nlog = stderr\n\talready = report\n", path);
 	write_file("p11shim.conf", text);
-	CHILD_CHECK(!config_of_module(path).in_scope);
+	CHILD_CHECK(!settings_for(path).in_scope);
 	path[200] = 'x';
-	CHILD_CHECK(config_of_module(path).in_scope);
-	CHILD_CHECK(config_of_module(path).already_report);
+	CHILD_CHECK(settings_for(path).in_scope);
+	CHILD_CHECK(settings_for(path).already_report);
 	return 0;
 }
 
@@ -161,7 +168,7 @@ static int near_ones(void)
 	setenv("P11SHIM_AT-EXIT", "retire", 1);
 	setenv("P11SHIM_DRAIN", "yse", 1);
 	setenv("P11SHIM_NOTHING_LIKE_IT", "1", 1);
-	struct settings s = config_of_module("/lib.so");
+	struct settings s = settings_for("/lib.so");
 	CHILD_CHECK(s.fork == FORK_AUTO && s.at_exit == AT_EXIT_AUTO && s.drain == DRAIN_NO && !s.observe);
 	CHILD_CHECK(log_has("p11shim.conf:2: no such setting: frok; did you mean fork?\n"));
 	CHILD_CHECK(log_has("p11shim.conf:3: no such setting: at_exit; did you mean at-exit?\n"));
@@ -195,7 +202,7 @@ static int other_variables(void)
 	setenv("P11SHIMS", "x", 1);
 	setenv("p11shim_plan", "x", 1);
 	setenv("MY_P11SHIM_FROK", "x", 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(settings_for("/lib.so").in_scope);
 	journal_note("test", "the log is open");
 	CHILD_CHECK(log_has("the log is open") && !log_has("settings"));
 	return 0;
@@ -205,7 +212,7 @@ static int unreadable(void)
 {
 	setenv("P11SHIM_CONFIG", "/nonexistent/p11shim.conf", 1);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(settings_for("/lib.so").in_scope);
 	CHILD_CHECK(log_has("/nonexistent/p11shim.conf: cannot be read: No such file"));
 	return 0;
 }
@@ -214,7 +221,7 @@ static int a_directory(void)
 {
 	setenv("P11SHIM_CONFIG", directory, 1);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(settings_for("/lib.so").in_scope);
 	CHILD_CHECK(log_has("cannot be read: Is a directory"));
 	return 0;
 }
@@ -228,7 +235,7 @@ static int endless(void)
 	CHILD_CHECK(writer >= 0);
 	setenv("P11SHIM_CONFIG", path, 1);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(settings_for("/lib.so").in_scope);
 	CHILD_CHECK(log_has("/pipe: cannot be read: Resource temporarily unavailable"));
 	return 0;
 }
@@ -237,7 +244,7 @@ static int too_large(void)
 {
 	setenv("P11SHIM_CONFIG", "/dev/zero", 1);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(settings_for("/lib.so").in_scope);
 	CHILD_CHECK(log_has("/dev/zero: cannot be read: File too large"));
 	return 0;
 }
@@ -250,9 +257,9 @@ static int lost_section(void)
 	strcat(text, "]\nfork = strict\n[b.so]\nfork = reset\n");
 	write_file("p11shim.conf", text);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope && config_of_module("/lib.so").already_report);
-	CHILD_CHECK(config_of_module("/a.so").fork == FORK_OFF);
-	CHILD_CHECK(config_of_module("/b.so").fork == FORK_RESET);
+	CHILD_CHECK(settings_for("/lib.so").in_scope && settings_for("/lib.so").already_report);
+	CHILD_CHECK(settings_for("/a.so").fork == FORK_OFF);
+	CHILD_CHECK(settings_for("/b.so").fork == FORK_RESET);
 	CHILD_CHECK(log_has("p11shim.conf:3: neither [section] nor key = value"));
 	CHILD_CHECK(log_has("p11shim.conf:4: below a section that cannot be read: exclude"));
 	CHILD_CHECK(log_has("p11shim.conf:7: line too long"));
@@ -265,7 +272,7 @@ static int each_mistake(void)
 {
 	write_file("p11shim.conf", "[*]\none\ntwo\t; = 2\n\n# three\n; four\nfive\nalready = report\n");
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").already_report);
+	CHILD_CHECK(settings_for("/lib.so").already_report);
 	CHILD_CHECK(log_has("p11shim.conf:2: neither"));
 	CHILD_CHECK(log_has("p11shim.conf:3: neither"));
 	CHILD_CHECK(log_has("p11shim.conf:7: neither"));
@@ -279,9 +286,9 @@ static int odd_bytes(void)
 	FILE *f = fopen(in_directory("p11shim.conf"), "w");
 	static const char text[] = "\xef\xbb\xbf[*]\r\nalready = report\r\n\0\0[lib.so]\r\nfork = off\r\n";
 	CHILD_CHECK(f && fwrite(text, 1, sizeof text - 1, f) == sizeof text - 1 && fclose(f) == 0);
-	CHILD_CHECK(config_of_module("/lib.so").already_report);
-	CHILD_CHECK(config_of_module("/lib.so").fork == FORK_OFF);
-	CHILD_CHECK(config_of_module("/other.so").fork == FORK_AUTO);
+	CHILD_CHECK(settings_for("/lib.so").already_report);
+	CHILD_CHECK(settings_for("/lib.so").fork == FORK_OFF);
+	CHILD_CHECK(settings_for("/other.so").fork == FORK_AUTO);
 	return 0;
 }
 
@@ -291,7 +298,7 @@ static int no_value(void)
 	write_file("p11shim.conf", "[*]\nmodules =\ntrace = ; nothing\n");
 	setenv("P11SHIM_MODULES", " ", 1);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(settings_for("/lib.so").in_scope);
 	CHILD_CHECK(log_has("p11shim.conf:2: without a value: modules"));
 	CHILD_CHECK(log_has("p11shim.conf:3: without a value: trace"));
 	return 0;
@@ -301,7 +308,7 @@ static int no_value(void)
 static int disabled(void)
 {
 	setenv("P11SHIM_DISABLE", "1", 1);
-	CHILD_CHECK(config_disabled());
+	CHILD_CHECK(settings_disabled());
 	return 0;
 }
 
@@ -314,7 +321,7 @@ static int garbage(void)
 	text[sizeof text - 1] = '\0';
 	write_file("p11shim.conf", text);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
-	CHILD_CHECK(config_of_module("/lib.so").in_scope);
+	CHILD_CHECK(settings_for("/lib.so").in_scope);
 	return 0;
 }
 
@@ -344,11 +351,11 @@ TEST(no_value)
 TEST(disabled)
 TEST(garbage)
 
-/* `test-config probe`: what holds, for a test that runs it with raised privileges */
+/* `test-settings probe`: what holds, for a test that runs it with raised privileges */
 static int probe(void)
 {
-	struct settings s = config_of_module("/lib.so");
-	printf("fork=%d disabled=%d log=%d\n", (int)s.fork, config_disabled(), (int)journal_open);
+	struct settings s = settings_for("/lib.so");
+	printf("fork=%d disabled=%d log=%d\n", (int)s.fork, settings_disabled(), (int)journal_open);
 	return 0;
 }
 

@@ -1,0 +1,30 @@
+/*
+ * linker.h: the dynamic linker's own functions, past the shim's door and, where that is said,
+ * past every other interposer. What only glibc has of them (versions of symbols, name spaces)
+ * is in linker.c, object.c and record/stack.c, and nowhere else.
+ *
+ * All of them may take the dynamic linker's lock: a caller holds no lock of the shim (contract A6).
+ * errno is kept by linker_next() alone.
+ */
+#ifndef P11SHIM_LINKER_H
+#define P11SHIM_LINKER_H
+
+#include <dlfcn.h>
+
+#include "base/common.h"
+
+/* The functions of the dynamic linker that the library has a door for. */
+enum linker_function { LINKER_DLSYM, LINKER_DLOPEN, LINKER_DLMOPEN, LINKER_DLCLOSE, LINKER_FUNCTIONS };
+
+/* The next function of that name in the chain of interposers, as the host would have got it. Never NULL. */
+void *linker_next(enum linker_function function);
+
+/* The next dlsym in that chain. */
+void *linker_dlsym(void *handle, const char *name);
+
+/* glibc's own functions, past every interposer: for holding modules. */
+void *linker_dlopen(const char *path, int flags);
+void *linker_dlmopen(long space, const char *path, int flags);
+int linker_dlclose(void *handle);
+
+#endif
