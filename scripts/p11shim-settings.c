@@ -21,8 +21,8 @@
 
 #include "base/text.h"
 #include "p11shim-info.h"
-#include "settings/settings.h"
 #include "settings/nearest.h"
+#include "settings/settings.h"
 
 static enum form form_of_all;
 

@@ -5,20 +5,17 @@
  * Nothing here holds a lock across a call into the module, except, for a
  * module that cannot lock, the one that lets one call in at a time.
  */
-#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/readable.h"
 #include "call/wait.h"
 #include "core/gate.h"
 #include "core/lists.h"
 #include "core/logins.h"
 #include "core/sessions.h"
+#include "host/events.h"
 #include "host/process.h"
-#include "record/crash.h"
-#include "record/findings.h"
-#include "record/journal.h"
 
 struct call {
 	struct list *list;
@@ -27,7 +24,6 @@ struct call {
 	unsigned function;
 	const void *caller;
 	uintptr_t word[CALL_PARAMETERS];
-	const struct moment *moment; /* if it is recorded: when, and by what way */
 };
 
 /* The module's own function with the consumer's words. */
@@ -69,7 +65,6 @@ static CK_RV on_C_Initialize(struct call *call)
 	CK_RV rv = module_initialise(call->view, call->list, (CK_VOID_PTR)call->word[0]);
 	if (rv == CKR_OK && !before.counts)
 		wait_joined(call->view, lists_target(call->list, CALL_C_WaitForSlotEvent), before.up);
-	journal_call(call->view, call->function, rv, NULL, call->moment);
 	return rv;
 }
 
@@ -85,9 +80,6 @@ static CK_RV on_C_Finalize(struct call *call)
 	while (rv == CKR_OK && is_held(call) && module_standing(call->view).left &&
 	       login_slot(call->view, &slot))
 		leave_token(call, call->view, slot);
-	journal_call(call->view, call->function, rv,
-	             rv == CKR_CRYPTOKI_NOT_INITIALIZED ? "more often than it initialised" : NULL,
-	             call->moment);
 	return rv;
 }
 
@@ -251,8 +243,7 @@ static void log_out_at_last(struct call *call, CK_SLOT_ID slot)
 		return; /* finalised: logged out */
 	CK_RV rv = log_out_by_any(call, slot);
 	module_leave(call->module->shared, &ticket);
-	journal_module(call->module, "C_Logout", "held until now: %s",
-	               calls_return_name(rv) ? calls_return_name(rv) : "vendor error");
+	tell_event(.kind = EVENT_LOGGED_OUT, .module = call->module, .rv = rv);
 	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
 		login_all_out(call->module, slot);
 }
@@ -327,16 +318,7 @@ static CK_RV held(struct call *call)
 /* C_Login, C_LoginUser, C_Logout: the standard's, per process and token, unless logout = held. */
 static CK_RV on_login(struct call *call)
 {
-	CK_SESSION_HANDLE session = call->word[0];
-	CK_RV rv = is_held(call) ? held(call) : plain(call);
-	char detail[64];
-	if (call->function == CALL_C_Logout)
-		snprintf(detail, sizeof detail, "session=%lu", (unsigned long)session);
-	else
-		snprintf(detail, sizeof detail, "session=%lu user=%lu", (unsigned long)session,
-		         (unsigned long)call->word[1]);
-	journal_call(call->view, call->function, rv, detail, call->moment);
-	return rv;
+	return is_held(call) ? held(call) : plain(call);
 }
 
 /* ---- slot events */
@@ -397,13 +379,37 @@ static CK_RV dispatch(struct call *call)
 	}
 }
 
-static bool is_life_cycle(unsigned function)
+static void forget_sessions(struct session *sessions)
 {
-	return function == CALL_C_Initialize || function == CALL_C_Finalize || function == CALL_C_Login ||
-	       function == CALL_C_LoginUser || function == CALL_C_Logout;
+	struct taken_session session;
+	while (handles_next(&sessions, &session))
+		;
 }
 
-/* mode = observe: the module's own answer, whatever it is, and a line about it. */
+/* mode = observe, recorded: which sessions there are, as the module has answered. */
+static void note_observed(const struct call *call)
+{
+	struct taken_session session;
+	const CK_SESSION_HANDLE *opened = (const CK_SESSION_HANDLE *)call->word[4];
+	switch (call->function) {
+	case CALL_C_OpenSession:
+		if (opened && is_readable(opened, sizeof *opened))
+			handles_add(call->view, *opened, call->word[0]);
+		break;
+	case CALL_C_CloseSession:
+		handles_take(call->module, call->word[0], &session);
+		break;
+	case CALL_C_CloseAllSessions:
+		for (unsigned i = 0; i < atomic_load(&views_made); i++)
+			if (views[i].module == call->module)
+				forget_sessions(handles_take_all(&views[i], &(CK_SLOT_ID){call->word[0]}));
+		break;
+	default:
+		break;
+	}
+}
+
+/* mode = observe: the module's own answer, whatever it is. */
 static CK_RV observe(struct call *call)
 {
 	void *target = lists_target(call->list, call->function);
@@ -412,8 +418,8 @@ static CK_RV observe(struct call *call)
 	process_enter();
 	if (!gate_is_live(call->list->number)) /* in a child, say */
 		module_refresh(call->view);
-	if (is_life_cycle(call->function))
-		journal_call(call->view, call->function, rv, NULL, call->moment);
+	if (UNLIKELY(events_recorder()) && rv == CKR_OK)
+		note_observed(call);
 	return rv;
 }
 
@@ -421,33 +427,6 @@ static CK_RV carry_out(struct call *call)
 {
 	return call->module->settings.observe && !calls_is_getter(call->function) ? observe(call)
 	                                                                          : dispatch(call);
-}
-
-/*
- * A call while the journal is open. What the consumer has passed is looked at when
- * the call is over, by the words as it gave them.
- */
-__attribute__((noinline)) static CK_RV recorded(struct call *call)
-{
-	struct looked looked;
-	struct flight *flight;
-	uintptr_t word[CALL_PARAMETERS];
-	bool every_call = atomic_load_explicit(&journal_calls, memory_order_relaxed);
-	int error = errno;
-	memcpy(word, call->word, sizeof word);
-	findings_before(call->view, call->function, word, &looked);
-	flight = flight_begin(call->view, call->function, &looked.now, call->caller);
-	call->moment = &looked.now;
-	errno = error;
-	CK_RV rv = carry_out(call);
-	error = errno;
-	flight_end(flight);
-	if (every_call &&
-	    !calls_is_getter(call->function)) /* the lists tell of those, by the true consumer */
-		journal_recorded(call->view, call->function, word, rv, &looked.now);
-	findings_after(call->view, call->function, word, rv, &looked);
-	errno = error;
-	return rv;
 }
 
 CK_RV p11shim_call(unsigned index, const struct gate_frame *frame);
@@ -464,7 +443,11 @@ CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)
 	for (unsigned i = 0; i < calls[call.function].parameters; i++)
 		call.word[i] = gate_word(frame, i);
 	process_enter();
-	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_acquire)))
-		return recorded(&call);
+	const struct recorder *listening = events_recorder();
+	if (UNLIKELY(listening)) {
+		uintptr_t word[CALL_PARAMETERS]; /* carrying it out may change those of the call */
+		memcpy(word, call.word, sizeof word);
+		return listening->call(call.view, call.function, word, call.caller, &call, carry_out);
+	}
 	return carry_out(&call);
 }

@@ -18,9 +18,9 @@
 
 #include "core/gate.h"
 #include "core/lists.h"
+#include "host/events.h"
 #include "host/linker.h"
 #include "host/process.h"
-#include "record/journal.h"
 #include "settings/settings.h"
 
 struct raw_list {
@@ -193,8 +193,7 @@ static struct list *wrap(struct view *view, const struct raw_list *kind)
 	if (list)
 		module_refresh(list->view);
 	if (!list || list->view != view)
-		journal_module(module, "no room", "for another list: %s gets %s", view->name,
-		               list ? "the shared one" : "the module's own");
+		tell_event(.kind = EVENT_NO_ROOM_FOR_LIST, .view = view, .number = list != NULL);
 	return list;
 }
 
@@ -267,7 +266,7 @@ CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION
 		*ppFunctionList =
 		        wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
 	}
-	journal_call(view, CALL_C_GetFunctionList, rv, NULL, NULL);
+	tell_event(.kind = EVENT_LIST_GIVEN, .view = view, .function = CALL_C_GetFunctionList, .rv = rv);
 	scope_release(hold);
 	return rv;
 }
@@ -312,7 +311,7 @@ CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t
 	        calls_invoke(lists_target(list, CALL_C_GetInterface), 4, words); /* REENTRANT: no lock held */
 	if (rv == CKR_OK && ppInterface && *ppInterface)
 		*ppInterface = (CK_INTERFACE_PTR)wrap_interface(view, *ppInterface);
-	journal_call(view, CALL_C_GetInterface, rv, NULL, NULL);
+	tell_event(.kind = EVENT_LIST_GIVEN, .view = view, .function = CALL_C_GetInterface, .rv = rv);
 	scope_release(hold);
 	return rv;
 }
@@ -332,7 +331,7 @@ CK_RV lists_get_interface_list(struct list *list, const void *caller, const uint
 	if (rv == CKR_OK)
 		for (CK_ULONG i = 0; i < capacity && i < *pulCount; i++)
 			pInterfacesList[i] = *wrap_interface(view, &pInterfacesList[i]);
-	journal_call(view, CALL_C_GetInterfaceList, rv, NULL, NULL);
+	tell_event(.kind = EVENT_LIST_GIVEN, .view = view, .function = CALL_C_GetInterfaceList, .rv = rv);
 	scope_release(hold);
 	return rv;
 }

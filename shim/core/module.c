@@ -47,15 +47,14 @@
 #include <unistd.h>
 
 #include "base/readable.h"
+#include "base/text.h"
 #include "core/gate.h"
 #include "core/lists.h"
 #include "core/logins.h"
 #include "core/module.h"
 #include "core/sessions.h"
 #include "core/view.h"
-#include "record/findings.h"
-#include "record/history.h"
-#include "record/journal.h"
+#include "host/events.h"
 #include "standard/calls.h"
 #include "standard/mutex.h"
 
@@ -196,14 +195,6 @@ void *module_hold(struct module *m)
 	return NULL;
 }
 
-/* For the journal: what is not as it is for any module, and why. */
-static void tell_setting(void *module, const struct explanation *e)
-{
-	if (!e->global && strcmp(e->section, "*") != 0)
-		journal_module((const struct module *)module, "setting", "%s = %s (%s:%d)", e->key, e->value,
-		               e->source, e->line);
-}
-
 struct module *module_of(const void *function, const struct object *instance)
 {
 	struct object object;
@@ -231,7 +222,7 @@ struct module *module_of(const void *function, const struct object *instance)
 		}
 		lock_give(&p11shim_forgotten.state.registry);
 		if (!m)
-			journal_note("no room", "for another module: %s is left alone", object.path);
+			tell_event(.kind = EVENT_NO_ROOM_FOR_MODULE, .text = object.path);
 	}
 	free(traits.path);
 	if (m && is_new) {
@@ -243,9 +234,7 @@ struct module *module_of(const void *function, const struct object *instance)
 		if (m->settings.at_exit == AT_EXIT_AUTO ? m->exit_handlers
 		                                        : m->settings.at_exit != AT_EXIT_FORWARD)
 			__cxa_atexit(at_exit_of_module, m, &__dso_handle);
-		journal_module(m, "load", "%s", m->path);
-		if (UNLIKELY(journal_open))
-			settings_explain(m->path, tell_setting, m);
+		tell_event(.kind = EVENT_LOADED, .module = m, .text = m->path);
 	}
 	return m;
 }
@@ -261,7 +250,7 @@ void modules_opened(const char *path)
 			scope_identify(&object);
 		if (!slash ||
 		    (object.inode == modules[i].object.inode && object.device == modules[i].object.device))
-			history_note_opened(&modules[i]);
+			tell_event(.kind = EVENT_OPENED_AGAIN, .module = &modules[i]);
 	}
 }
 
@@ -269,7 +258,7 @@ void modules_closed(const void *handle)
 {
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++)
 		if (modules[i].object.map == handle && !atomic_load(&modules[i].gone))
-			findings_closed(&modules[i]);
+			tell_event(.kind = EVENT_CLOSED, .module = &modules[i]);
 }
 
 void modules_notice_unloads(void)
@@ -287,11 +276,8 @@ void modules_notice_unloads(void)
 		lock_take(&m->life->lock);
 		bool news = gone_inlock(m, instance);
 		lock_give(&m->life->lock);
-		if (!news)
-			continue;
-		journal_module(m, "unload", "%s", object.path);
-		if (UNLIKELY(journal_open))
-			findings_unloaded(m, false);
+		if (news)
+			tell_event(.kind = EVENT_UNLOADED, .module = m, .text = object.path);
 	}
 }
 
@@ -310,9 +296,10 @@ static bool is_retired(const struct view *view)
 static void view_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
-	bool on = !atomic_load_explicit(&journal_calls, memory_order_relaxed);
+	const struct recorder *listening = events_recorder();
+	bool on = !listening || !listening->every_call;
 	if (m->settings.observe)
-		on = on && (!atomic_load(&journal_open) || history_may_pass_inlock(view));
+		on = on && (!listening || atomic_load(&view->may_pass));
 	else
 		on = on && m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
 		     m->settings.drain == DRAIN_NO && !handles_translated(m);
@@ -509,7 +496,7 @@ static CK_RV real_initialise(struct module *m, void *initialise, bool again_in_c
 	bool locks = !m->arguments.null && (taken->CreateMutex || taken->flags & CKF_OS_LOCKING_OK);
 	if (rv == CKR_OK && !locks && m->settings.serialize != SERIALIZE_NO) {
 		atomic_store(&m->serialise, true);
-		journal_module(m, "serialise", "cannot lock: one call at a time");
+		tell_event(.kind = EVENT_SERIALISED, .module = m);
 	}
 	return rv;
 }
@@ -524,7 +511,7 @@ static CK_RV real_finalise(struct module *m, CK_VOID_PTR pReserved)
 static CK_RV reset(struct module *m)
 {
 	CK_RV rv = real_finalise(m, NULL);
-	journal_real(m, CALL_C_Finalize, rv, "in a child, to reset it");
+	tell_event(.kind = EVENT_REAL_FINALISE, .module = m, .rv = rv, .text = "in a child, to reset it");
 	return real_initialise(m, m->initialise, true);
 }
 
@@ -558,9 +545,10 @@ static CK_RV bring_up_inlock(struct module *m)
 	CK_RV rv = real_initialise(m, m->initialise, inherited);
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && parents && m->settings.fork == FORK_RESET)
 		rv = reset(m);
-	journal_real(m, CALL_C_Initialize, rv, inherited ? "in a child" : NULL);
+	tell_event(.kind = EVENT_REAL_INITIALISE, .module = m, .rv = rv,
+	           .text = inherited ? "in a child" : NULL);
 	if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
-		journal_up(m, true);
+		tell_event(.kind = EVENT_UP, .module = m);
 
 	if (!alone) {
 		process_linker_end(begun);
@@ -773,7 +761,7 @@ static void close_sessions(struct view *view, struct session *sessions)
 		closed++;
 	}
 	if (closed)
-		journal_module(m, "sessions closed", "%u that %s had left open", closed, view->name);
+		tell_event(.kind = EVENT_SESSIONS_CLOSED, .view = view, .number = closed);
 }
 
 /*
@@ -830,16 +818,16 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	struct life *life = m->life;
 	begin_inlock(life, false);
 	unsigned inside = life->foreign ? 0 : life->inside;
-	if (UNLIKELY(journal_open) && inside > 0) {
+	if (UNLIKELY(events_recorder()) && inside > 0) {
 		lock_give(&life->lock);
-		findings_in_flight(view);
+		tell_event(.kind = EVENT_LAST_FINALISE, .view = view);
 		lock_take(&life->lock);
 	}
 	unsigned lost = life->foreign ? 0 : drain_inlock(m);
 	struct session *sessions = life->foreign ? handles_take_all(view, NULL) : NULL;
 	lock_give(&life->lock);
-	if (UNLIKELY(journal_open) && lost > 0)
-		findings_never_came_back(view, lost);
+	if (lost > 0)
+		tell_event(.kind = EVENT_CALLS_DID_NOT_RETURN, .view = view, .number = lost);
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
 	CK_RV rv = CKR_OK;
@@ -849,13 +837,13 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		int begun = process_linker_begin();
 		rv = real_finalise(m, pReserved);
 		process_linker_end(begun);
-		journal_real(m, CALL_C_Finalize, rv, NULL);
+		tell_event(.kind = EVENT_REAL_FINALISE, .module = m, .rv = rv);
 	}
 	pthread_setcancelstate(cancel, NULL);
 	process_enter();
 	bool down = rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (down)
-		journal_up(m, false);
+		tell_event(.kind = EVENT_DOWN, .module = m);
 	lock_take(&life->lock);
 	adopt_inlock(m);
 	if (down) {
@@ -874,8 +862,8 @@ static void let_go(struct module *m, void *hold)
 {
 	struct object object = m->object;
 	scope_release(hold); /* REENTRANT: no lock held */
-	if (UNLIKELY(journal_open) && hold && !scope_still_there(&object))
-		findings_unloaded(m, true);
+	if (UNLIKELY(events_recorder()) && hold && !scope_still_there(&object))
+		tell_event(.kind = EVENT_GONE_AT_LAST, .module = m);
 }
 
 CK_RV module_finalise(struct view *view, CK_VOID_PTR pReserved)
@@ -1028,7 +1016,7 @@ static void retire(struct module *m)
 		if (views[i].module == m)
 			view_refresh_inlock(&views[i]);
 	lock_give(&m->life->lock);
-	journal_module(m, "retire", "the process is exiting");
+	tell_event(.kind = EVENT_RETIRED, .module = m);
 }
 
 static void finalise_at_exit(struct module *m)
@@ -1087,14 +1075,14 @@ static void retire_for_later_consumers(struct module *m)
 			view_refresh_inlock(&views[i]);
 		}
 	lock_give(&m->life->lock);
-	journal_module(m, "retire", "the process is exiting: for consumers loaded after it");
+	tell_event(.kind = EVENT_RETIRED_FOR_LATER, .module = m);
 }
 
 static void at_the_very_end(void *nothing)
 {
 	(void)nothing;
 	process_enter();
-	findings_at_exit();
+	tell_event(.kind = EVENT_EXIT);
 }
 
 /*
@@ -1104,7 +1092,7 @@ static void at_the_very_end(void *nothing)
  */
 __attribute__((destructor)) static void at_exit_of_process(void)
 {
-	if (UNLIKELY(journal_open))
+	if (UNLIKELY(events_recorder()))
 		__cxa_atexit(at_the_very_end, NULL, &__dso_handle);
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++) {
 		struct module *m = &modules[i];

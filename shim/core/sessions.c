@@ -22,10 +22,10 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "base/moment.h"
 #include "core/sessions.h"
 #include "core/view.h"
 #include "host/process.h"
-#include "record/journal.h"
 
 struct session {
 	CK_SESSION_HANDLE shown, real;

@@ -13,11 +13,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "core/gate.h"
 #include "core/lists.h"
 #include "core/view.h"
+#include "host/events.h"
 #include "host/process.h"
-#include "record/journal.h"
 
 struct view views[VIEWS];
 _Atomic(unsigned) views_made;
@@ -89,11 +90,6 @@ static struct view *make_inlock(struct module *module, const struct object *cons
 	return view;
 }
 
-const char *view_file(const struct view *view)
-{
-	return view->path && view->path[0] ? view->path : stack_program();
-}
-
 struct view *view_make_shared_inlock(struct module *module)
 {
 	return make_inlock(module, NULL, VIEWS);
@@ -112,7 +108,7 @@ struct view *view_of(struct module *module, const struct object *consumer)
 	lock_give(&p11shim_forgotten.state.registry);
 	if (view)
 		return view;
-	journal_module(module, "no room", "for another consumer's view: %s shares one", consumer->path);
+	tell_event(.kind = EVENT_NO_ROOM_FOR_VIEW, .module = module, .text = consumer->path);
 	return module->shared;
 }
 

@@ -23,6 +23,8 @@ struct view {
 	bool plain;             /* the name: see text_is_plain() */
 	bool shared;            /* the module's own: see module->shared */
 	_Atomic(bool) retired; /* the process is exiting, and for this consumer the module may be destroyed */
+	_Atomic(bool)
+	        may_pass; /* mode = observe, recorded: its calls may take the fast path (record/observe.c) */
 	_Atomic(struct list *) lists;
 
 	/* Under life.lock of the module. A child inherits them as they are. */
@@ -43,9 +45,6 @@ extern _Atomic(unsigned) views_made;
  * room the module's shared view, which is always there. Takes `registry`.
  */
 struct view *view_of(struct module *module, const struct object *consumer);
-
-/* The file of its consumer, the program's own too; "": unknown. For a process that is recorded (stack.h). */
-const char *view_file(const struct view *view);
 
 /* Makes the shared view of a new module; NULL: no room. Under `registry`. */
 struct view *view_make_shared_inlock(struct module *module);

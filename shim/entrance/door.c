@@ -15,8 +15,8 @@
 #include "core/module.h"
 #include "entrance/door.h"
 #include "entrance/lookup.h"
+#include "host/events.h"
 #include "host/linker.h"
-#include "record/journal.h"
 
 /* Called by, or standing in, door/ARCH.S. */
 void *p11shim_door_answer(void *first);
@@ -77,7 +77,7 @@ UNSANITIZED void *p11shim_door_dlmopen(struct door_frame *frame)
 
 UNSANITIZED void *p11shim_door_dlclose(struct door_frame *frame)
 {
-	if (UNLIKELY(atomic_load_explicit(&journal_open, memory_order_acquire)))
+	if (UNLIKELY(events_recorder()))
 		lookup_before_unload((const void *)frame->argument[0]);
 	return linker_next(LINKER_DLCLOSE);
 }

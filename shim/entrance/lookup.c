@@ -8,9 +8,9 @@
 #include "core/lists.h"
 #include "entrance/lookup.h"
 #include "entrance/start.h"
+#include "host/events.h"
 #include "host/linker.h"
 #include "host/process.h"
-#include "record/journal.h"
 #include "settings/settings.h"
 
 static void *slot_of_looked_up(struct module *module, unsigned function, void *symbol, const void *caller)
@@ -73,7 +73,7 @@ bool lookup_before_load(const char *path, int flags)
 	if (atomic_load(&modules_made) > 0) {
 		process_enter();
 		modules_notice_unloads();
-		if (UNLIKELY(journal_open) && path) {
+		if (UNLIKELY(events_recorder()) && path) {
 			int error = errno;
 			modules_opened(path);
 			errno = error;

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "entrance/start.h"
+#include "host/events.h"
 #include "host/linker.h"
-#include "record/journal.h"
+#include "record/recorder.h"
 #include "settings/settings.h"
 
 static _Atomic(bool) started;
@@ -29,7 +30,7 @@ static void wait_until_started(void)
 static void tell_problem(void *nothing, const char *problem)
 {
 	(void)nothing;
-	journal_note("settings", "%s", problem);
+	tell_event(.kind = EVENT_PROBLEM, .text = problem);
 }
 
 /*
@@ -40,7 +41,7 @@ static void start_recording(void)
 {
 	struct settings_recording recording = settings_recording();
 	if (recording.log || recording.trace || recording.on_crash) {
-		journal_start(&recording);
+		recorder_start(&recording);
 		char ***environment = (char ***)linker_dlsym(RTLD_DEFAULT, "environ");
 		settings_problems(environment ? *environment : NULL, tell_problem, NULL);
 	}

@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "host/events.h"
 #include "host/linker.h"
 #include "host/process.h"
-#include "record/journal.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -71,7 +71,7 @@ void process_enter(void)
 	}
 	lock_give(&now->entering);
 	if (noticed)
-		journal_forked();
+		tell_event(.kind = EVENT_FORKED);
 }
 
 int process_number(void)

@@ -399,26 +399,19 @@ static void observe_before(const struct view *view, unsigned function, const uin
 		     "$v called $c before anybody had initialised $m", NULL, 0);
 }
 
-static void forget_sessions(struct session *sessions)
-{
-	struct taken_session session;
-	while (handles_next(&sessions, &session))
-		;
-}
-
 /* Whose calls may take the short way has changed. */
 static void refresh(const struct module *module)
 {
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
-		if (views[i].module == module)
+		if (views[i].module == module) {
+			history_decide_pass(&views[i]);
 			module_refresh(&views[i]);
+		}
 }
 
-static void observe_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
-                          const struct looked *looked)
+static void observe_after(struct view *view, unsigned function, CK_RV rv, const struct looked *looked)
 {
 	struct module *module = view->module;
-	struct taken_session session;
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize) {
 		if (!history_up(module))
 			history_note_foreign(module); /* by somebody out of sight */
@@ -454,18 +447,6 @@ static void observe_after(struct view *view, unsigned function, const uintptr_t 
 			journal_up(module, false);
 		if (history_up(module) == 0)
 			handles_forget_all(module);
-		break;
-	case CALL_C_OpenSession:
-		if (words[4] && is_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
-			handles_add(view, *(CK_SESSION_HANDLE_PTR)words[4], words[0]);
-		break;
-	case CALL_C_CloseSession:
-		handles_take(module, words[0], &session);
-		break;
-	case CALL_C_CloseAllSessions:
-		for (unsigned i = 0; i < atomic_load(&views_made); i++)
-			if (views[i].module == module)
-				forget_sessions(handles_take_all(&views[i], &(CK_SLOT_ID){words[0]}));
 		break;
 	default:
 		break;
@@ -559,7 +540,7 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 	if (function == CALL_C_Initialize)
 		check_arguments(view, words, rv, looked, looked->standing.up);
 	if (view->module->settings.observe) {
-		observe_after(view, function, words, rv, looked);
+		observe_after(view, function, rv, looked);
 		if (function == CALL_C_Initialize || function == CALL_C_Finalize)
 			refresh(view->module);
 	} else {
@@ -632,7 +613,7 @@ static const struct view *consumer_in(const struct module *module, stack_id stac
 	for (unsigned n = 0; (file = stack_path(stack, n)) != NULL; n++)
 		for (unsigned i = 0; i < atomic_load(&views_made); i++)
 			if (views[i].module == module && !views[i].shared &&
-			    strcmp(view_file(&views[i]), file) == 0)
+			    strcmp(stack_file_of(&views[i]), file) == 0)
 				return &views[i];
 	return NULL;
 }
@@ -653,6 +634,8 @@ void findings_unloaded(const struct module *module, bool kept)
 		    history_closed(&views[i]).at)
 			tell_of_unload(&views[i]);
 	history_forget_module(module);
+	if (module->settings.observe)
+		refresh(module);
 }
 
 void findings_at_exit(void)
@@ -675,5 +658,5 @@ void findings_at_exit(void)
 			                told[i].function < CALLS ? calls[told[i].function].name : "-",
 			                "the same as before", NULL, 0, told[i].more);
 	if (untold.pid == pid)
-		journal_note("findings", "%u more than there was room to tell of", untold.more);
+		journal_write_note("findings", "%u more than there was room to tell of", untold.more);
 }

@@ -300,12 +300,12 @@ void history_note_closed(const struct module *module, const struct view *view, c
 	give();
 }
 
-bool history_may_pass_inlock(const struct view *view)
+/* Decided and said under one lock, so that what was decided last is what stays. */
+void history_decide_pass(struct view *view)
 {
 	unsigned v = (unsigned)(view - views), m = module_number(view->module);
 	take();
-	bool pass =
-	        (of_module[m].up > 0 && of_view[v].has > 0 && !of_view[v].closed.at) || of_module[m].foreign;
+	atomic_store(&view->may_pass, (of_module[m].up > 0 && of_view[v].has > 0 && !of_view[v].closed.at) ||
+	                                      of_module[m].foreign);
 	give();
-	return pass;
 }

@@ -87,9 +87,9 @@ void history_note_opened(const struct module *module);
 void history_note_closed(const struct module *module, const struct view *view, const struct moment *now);
 
 /*
- * mode = observe: may the view's calls take the short way? Not while they would be
- * wrong. Under life.lock.
+ * mode = observe: may the view's calls take the fast path? Not while they would be wrong. Sets
+ * view->may_pass; module_refresh() is to follow.
  */
-bool history_may_pass_inlock(const struct view *view);
+void history_decide_pass(struct view *view);
 
 #endif

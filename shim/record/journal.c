@@ -30,8 +30,6 @@
 #include "settings/settings.h"
 #include "standard/calls.h"
 
-_Atomic(bool) journal_open, journal_calls;
-
 static enum { NO_LOG, TO_FILE, TO_SYSLOG } sink;
 static bool log_calls, trace_calls, keep_lines;
 /*
@@ -133,8 +131,6 @@ struct moment journal_moment(bool with_stack)
 /* The thread that forked had left its numbers where this one, its copy, finds them. */
 void journal_forked(void)
 {
-	if (!atomic_load(&journal_open))
-		return;
 	uint64_t parents = kept_thread(), at = atomic_load(&last_moment);
 	int parent = parents ? (int)(parents >> 32) : atomic_load(&last_process);
 	int thread = parents ? (int)(parents & 0xffffffff) : parent;
@@ -436,7 +432,7 @@ static void start_log(const char *where)
 	}
 }
 
-void journal_start(const struct settings_recording *settings)
+struct journal_wants journal_start(const struct settings_recording *settings)
 {
 	int cancel;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
@@ -450,11 +446,11 @@ void journal_start(const struct settings_recording *settings)
 		start_log(settings->log);
 	log_calls = settings->log_calls && sink != NO_LOG;
 	trace_calls = settings->trace && settings->trace_calls;
-	atomic_store(&journal_calls, log_calls || trace_calls || settings->on_crash);
 	if (settings->trace)
 		atomic_store(&trace_open, trace_start(settings->trace, trace_calls));
 	if (settings->on_crash)
 		crash_start();
-	atomic_store(&journal_open, sink != NO_LOG || trace_open || settings->on_crash);
 	pthread_setcancelstate(cancel, NULL);
+	return (struct journal_wants){.anything = sink != NO_LOG || trace_open || settings->on_crash,
+	                              .every_call = log_calls || trace_calls || settings->on_crash};
 }

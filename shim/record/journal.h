@@ -9,27 +9,22 @@
 #ifndef P11SHIM_JOURNAL_H
 #define P11SHIM_JOURNAL_H
 
-#include "base/common.h"
+#include "base/moment.h"
 #include "record/stack.h"
 #include "standard/pkcs11.h"
 
 struct view;
 struct module;
 
-extern _Atomic(bool) journal_open;  /* anything is recorded */
-extern _Atomic(bool) journal_calls; /* ... every call too, so none may take the short way */
-
 struct settings_recording;
 
-/* Where to; called once, at the start (entrance/start.c). May load a library; no lock may be held. */
-void journal_start(const struct settings_recording *settings);
-
-/* When, who, and by what way. */
-struct moment {
-	uint64_t at; /* nanoseconds of CLOCK_MONOTONIC; 0: never */
-	int pid, tid;
-	stack_id stack;
+/* What journal_start() has opened: anything at all, and whether every call is wanted. */
+struct journal_wants {
+	bool anything, every_call;
 };
+
+/* Where to; called once, by recorder.c. May load a library; no lock may be held. */
+struct journal_wants journal_start(const struct settings_recording *settings);
 
 /* Now. with_stack: no lock may be held. */
 struct moment journal_moment(bool with_stack);
@@ -38,42 +33,18 @@ struct moment journal_moment(bool with_stack);
 void journal_print_time(struct text *text);
 
 /*
- * A life-cycle call of a consumer, and what it got; detail may be NULL, and so may
- * moment, for one without a stack.
+ * A life-cycle call of a consumer, and what it got; detail may be NULL. moment: when it began and by
+ * what way; NULL: now, and it is not one of the recorded calls.
  */
-#define journal_call(view, function, rv, detail, moment)                        \
-	do {                                                                    \
-		if (UNLIKELY(journal_open))                                     \
-			journal_write_call(view, function, rv, detail, moment); \
-	} while (0)
-
-/* Something about a module that no consumer asked for. */
-#define journal_module(module, event, ...)                                \
-	do {                                                              \
-		if (UNLIKELY(journal_open))                               \
-			journal_write_module(module, event, __VA_ARGS__); \
-	} while (0)
-
-/* The real C_Initialize or C_Finalize of a module, and what it answered; detail may be NULL. */
-#define journal_real(module, function, rv, detail)                        \
-	do {                                                              \
-		if (UNLIKELY(journal_open))                               \
-			journal_write_real(module, function, rv, detail); \
-	} while (0)
-
-/* Something about the process or the settings. */
-#define journal_note(event, ...)                                \
-	do {                                                    \
-		if (UNLIKELY(journal_open))                     \
-			journal_write_note(event, __VA_ARGS__); \
-	} while (0)
-
 void journal_write_call(const struct view *view, unsigned function, CK_RV rv, const char *detail,
                         const struct moment *moment);
+/* Something about a module that no consumer asked for. */
 void journal_write_module(const struct module *module, const char *event, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+/* The real C_Initialize or C_Finalize of a module, and what it answered; detail may be NULL. */
 void journal_write_real(const struct module *module, unsigned function, CK_RV rv, const char *detail);
 void journal_write_module_at(const struct module *module, const char *event, const struct moment *moment);
+/* Something about the process or the settings. */
 void journal_write_note(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A module, or a view of one, is initialised from now on (at: or from then), or no longer. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/readable.h"
+#include "core/view.h"
 #include "host/linker.h"
 #include "host/process.h"
 #include "record/stack.h"
@@ -85,6 +86,11 @@ void stack_start(void)
 const char *stack_program(void)
 {
 	return program;
+}
+
+const char *stack_file_of(const struct view *view)
+{
+	return view->path && view->path[0] ? view->path : stack_program();
 }
 
 /* ---- objects */

@@ -13,9 +13,8 @@
 #ifndef P11SHIM_STACK_H
 #define P11SHIM_STACK_H
 
+#include "base/moment.h"
 #include "base/text.h"
-
-typedef uint32_t stack_id; /* 0: unknown */
 
 #define STACK_FRAMES 32 /* at most; what is further out is left off */
 
@@ -56,5 +55,9 @@ void stack_untold(stack_id stack, uint64_t mark, void (*tell)(const struct stack
 
 /* The program's own file. */
 const char *stack_program(void);
+
+/* The file of a view's consumer, the program's own too; "": unknown. */
+struct view;
+const char *stack_file_of(const struct view *view);
 
 #endif

@@ -269,7 +269,7 @@ static void span(const char *category, unsigned number, const char *consumer, co
 
 void trace_view(const struct view *view, bool begins, uint64_t at)
 {
-	span("consumer", (unsigned)(MODULES + (view - views)), view->name, view->module, view_file(view),
+	span("consumer", (unsigned)(MODULES + (view - views)), view->name, view->module, stack_file_of(view),
 	     begins, at);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "entrance/start.h"
+#include "host/events.h"
 #include "record/journal.h"
 #include "settings/settings.h"
 
@@ -61,7 +62,7 @@ static int defaults(void)
 	struct settings s = settings_for("/usr/lib/softhsm/libsofthsm2.so");
 	CHILD_CHECK(s.in_scope && !s.observe && !s.already_report);
 	CHILD_CHECK(s.fork == FORK_AUTO && s.at_exit == AT_EXIT_AUTO && s.serialize == SERIALIZE_AUTO);
-	CHILD_CHECK(!settings_disabled() && !settings_strip_deepbind() && !journal_open);
+	CHILD_CHECK(!settings_disabled() && !settings_strip_deepbind() && !events_recorder());
 	return 0;
 }
 
@@ -203,7 +204,7 @@ static int other_variables(void)
 	setenv("p11shim_plan", "x", 1);
 	setenv("MY_P11SHIM_FROK", "x", 1);
 	CHILD_CHECK(settings_for("/lib.so").in_scope);
-	journal_note("test", "the log is open");
+	journal_write_note("test", "the log is open");
 	CHILD_CHECK(log_has("the log is open") && !log_has("settings"));
 	return 0;
 }
@@ -355,7 +356,7 @@ TEST(garbage)
 static int probe(void)
 {
 	struct settings s = settings_for("/lib.so");
-	printf("fork=%d disabled=%d log=%d\n", (int)s.fork, settings_disabled(), (int)journal_open);
+	printf("fork=%d disabled=%d log=%d\n", (int)s.fork, settings_disabled(), events_recorder() != NULL);
 	return 0;
 }
 

@@ -1,0 +1,17 @@
+/*
+ * moment.h: when something happened, and by what way it came to that.
+ */
+#ifndef P11SHIM_MOMENT_H
+#define P11SHIM_MOMENT_H
+
+#include "base/common.h"
+
+typedef uint32_t stack_id; /* 0: unknown; record/stack.h knows what it stands for */
+
+struct moment {
+	uint64_t at; /* nanoseconds of CLOCK_MONOTONIC; 0: never */
+	int pid, tid;
+	stack_id stack;
+};
+
+#endif
