@@ -150,10 +150,10 @@ INIH = -Wl,-Bstatic -linih -Wl,-Bdynamic
 LIBRARY = $(B)/libp11shim.so
 # In this order their code lies in the library. What a child's first call goes through
 # stands together at the beginning, with the slots, so that the kernel maps it at one fault.
-FIRST_ROOMS = core/lists core/sessions core/view core/gate base/lock host/process standard/calls core/module call/call
-ROOMS = record/recorder host/events entrance/lookup entrance/start host/linker core/logins call/wait standard/mutex host/object entrance/door record/journal \
+FIRST_ROOMS = core/lists core/sessions core/view core/gate base/lock host/process standard/calls core/state core/life core/arguments core/serial core/module call/call call/forward
+ROOMS = call/getters core/model core/registry core/exit record/recorder host/events entrance/lookup entrance/start host/linker core/logins call/wait call/sessions call/login standard/mutex host/object entrance/door record/journal \
 	settings/settings settings/read settings/keys settings/nearest settings/match settings/file base/text record/output \
-	base/readable record/stack record/describe record/trace record/history record/findings record/crash standard/names
+	base/readable record/stack record/describe record/trace record/history record/findings record/tell record/conflicts record/observe record/now record/log record/flights record/crash standard/names
 OBJECTS = $(FIRST_ROOMS:%=$(B)/shim/%.o) $(B)/shim/core/gate/$(ARCH).o $(ROOMS:%=$(B)/shim/%.o) \
 	$(B)/shim/settings/builtin.o $(B)/shim/entrance/version.o $(B)/shim/entrance/door/$(ARCH).o
 HEADERS = $(wildcard shim/*/*.h shim/*/*.def)

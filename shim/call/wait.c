@@ -9,7 +9,7 @@
  * Which thread asks the module: whoever finds that it is time and that nobody
  * else is asking (`asking`). The others sleep until the bell rings or until it is
  * time again. Nothing is held while the module is asked. Its real C_Finalize
- * waits for that one call to come back (module_enter, module.c), so the module is
+ * waits for that one call to come back (life_enter, module.c), so the module is
  * never finalised under a thread that only polls it.
  *
  * A wait ends when its view finalises, although an initialise may follow at once
@@ -27,7 +27,11 @@
 
 #include <utlist.h>
 
+#include "call/call.h"
 #include "call/wait.h"
+#include "core/life.h"
+#include "core/lists.h"
+#include "core/serial.h"
 #include "host/process.h"
 
 #define MILLISECONDS 1000000ULL
@@ -158,7 +162,7 @@ static bool fetch_inlock(struct events *events, struct view_events *own, CK_SLOT
  * the module below as the wait that it stands for, if that may be: so the true
  * answer of a module that does not support waiting comes out at the top.
  */
-bool wait_is_for_a_wrapper(void)
+static bool is_for_a_wrapper(void)
 {
 	bool found = false;
 	for (unsigned i = 0; i < atomic_load(&modules_made) && !found; i++) {
@@ -189,11 +193,11 @@ static CK_RV ask_inlock(struct view *view, struct events *events, void *function
 
 	struct ticket ticket;
 	uint64_t began = now(), used = clock_at(CLOCK_THREAD_CPUTIME_ID);
-	CK_RV rv = module_enter(view, &ticket, MODULE_POLL);
+	CK_RV rv = life_enter(view, &ticket, MODULE_POLL);
 	if (rv == CKR_OK) {
-		rv = module_call(view->module, function, COUNT(words), words,
+		rv = serial_call(view->module, function, COUNT(words), words,
 		                 MODULE_POLL); /* REENTRANT: no lock held but `serialised` */
-		module_leave(view, &ticket);
+		life_leave(view, &ticket);
 	}
 	uint64_t ended = now(), pause = pause_after(clock_at(CLOCK_THREAD_CPUTIME_ID) - used, ended - began);
 
@@ -241,9 +245,9 @@ static bool quiet_inlock(struct events *events)
 static CK_RV may_wait(struct view *view)
 {
 	struct ticket ticket;
-	CK_RV rv = module_enter(view, &ticket, MODULE_BLOCKS);
+	CK_RV rv = life_enter(view, &ticket, MODULE_BLOCKS);
 	if (rv == CKR_OK)
-		module_leave(view, &ticket);
+		life_leave(view, &ticket);
 	return rv;
 }
 
@@ -295,15 +299,21 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 	}
 }
 
-CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS flags, CK_SLOT_ID_PTR pSlot,
-                          CK_VOID_PTR pReserved)
+/*
+ * C_WaitForSlotEvent of the view; function: the module's own. Without
+ * CKF_DONT_BLOCK it returns when there is an event, when the view finalises
+ * (CKR_CRYPTOKI_NOT_INITIALIZED), or when the module gives another answer than
+ * CKR_NO_EVENT: that answer. No lock may be held.
+ */
+static CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS flags, CK_SLOT_ID_PTR pSlot,
+                                 CK_VOID_PTR pReserved)
 {
 	struct events *events = events_of(view);
 	bool blocks = !(flags & CKF_DONT_BLOCK);
 	CK_RV rv = may_wait(view);
 	if (rv != CKR_OK)
 		return rv;
-	bool counts = module_standing(view).counts;
+	bool counts = life_standing(view).counts;
 	atomic_store(&view->module->life->waited, true);
 	lock_take(&events->lock);
 	struct view_events *own = own_inlock(view);
@@ -361,4 +371,30 @@ void wait_finalised(struct view *view)
 	own_inlock(view)->epoch++;
 	bell_ring(&events->changed);
 	lock_give(&events->lock);
+}
+
+/* As it is: what the standard forbids to ask, and a module that answers at once. */
+static CK_RV forward_wait(struct call *call)
+{
+	struct ticket ticket;
+	CK_RV rv = life_enter(call->view, &ticket, MODULE_BLOCKS);
+	if (rv != CKR_OK)
+		return rv;
+	rv = serial_call(call->module, lists_target(call->list, call->function),
+	                 calls[call->function].parameters, call->word, MODULE_BLOCKS);
+	life_leave(call->view, &ticket);
+	return rv;
+}
+
+CK_RV call_C_WaitForSlotEvent(struct call *call)
+{
+	bool blocks = !(call->word[0] & CKF_DONT_BLOCK);
+	if (!blocks && call->module->settings.wait == WAIT_FORWARD && is_for_a_wrapper()) {
+		call->word[0] &= ~(uintptr_t)CKF_DONT_BLOCK;
+		return forward_wait(call);
+	}
+	if (!call->word[1] || (blocks && call->module->settings.wait == WAIT_FORWARD))
+		return forward_wait(call);
+	return wait_for_slot_event(call->view, lists_target(call->list, call->function), call->word[0],
+	                           (CK_SLOT_ID_PTR)call->word[1], (CK_VOID_PTR)call->word[2]);
 }

@@ -17,3 +17,13 @@ void gate_live(unsigned list, bool on)
 {
 	atomic_store_explicit(&p11shim_forgotten.state.live[list], on, memory_order_release);
 }
+
+CK_RV (*_Atomic gate_full_path)(unsigned index, const struct gate_frame *frame);
+
+/* For gate/ARCH.S. */
+CK_RV p11shim_call(unsigned index, const struct gate_frame *frame);
+
+CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)
+{
+	return atomic_load_explicit(&gate_full_path, memory_order_acquire)(index, frame);
+}

@@ -3,8 +3,8 @@
  *
  * A gate slot belongs to one function of one list; slot index = list number *
  * CALLS + function. While the list's live flag is on, a slot jumps straight to
- * p11shim_gate_target[index]; else it calls p11shim_call() with its index and
- * the words of the call.
+ * p11shim_gate_target[index]; else it goes, by p11shim_call(), to gate_full_path
+ * with its index and the words of the call.
  */
 #ifndef P11SHIM_GATE_H
 #define P11SHIM_GATE_H
@@ -51,6 +51,9 @@ static inline uintptr_t gate_word(const struct gate_frame *frame, unsigned i)
 #endif
 	return frame->on_stack[i - GATE_REGISTERS];
 }
+
+/* The full path of a call; put there before any list is handed out (call/call.h). */
+extern CK_RV (*_Atomic gate_full_path)(unsigned index, const struct gate_frame *frame);
 
 /*
  * Turns the short way of a list on or off. Off is always right: it only means

@@ -23,19 +23,10 @@
 #include "host/process.h"
 #include "settings/settings.h"
 
-struct raw_list {
-	const void *_Atomic list; /* the module's; NULL while the module is gone */
-	CK_VERSION version;       /* what the view's list says */
-	unsigned functions;
-	bool from_interface; /* from C_GetInterface*, with these flags; else from C_GetFunctionList */
-	CK_FLAGS flags;
-	struct raw_list *next;
-};
-
 static struct list lists[GATE_LISTS];
 static _Atomic(unsigned) lists_made;
 
-static const CK_UTF8CHAR standard_interface[] = "PKCS 11";
+const CK_UTF8CHAR lists_standard_interface[8] = "PKCS 11";
 
 static CK_RV not_supported(void)
 {
@@ -165,35 +156,13 @@ static struct list *list_inlock(struct view *view, struct raw_list *raw)
 	if (!list)
 		return NULL;
 	fill(list, raw->list);
-	list->as_interface = (CK_INTERFACE){(CK_UTF8CHAR_PTR)standard_interface, &list->table, raw->flags};
+	list->as_interface =
+	        (CK_INTERFACE){(CK_UTF8CHAR_PTR)lists_standard_interface, &list->table, raw->flags};
 	list->table.version = raw->version;
 	void **table = (void **)entries(&list->table);
 	for (unsigned i = 0; i < raw->functions; i++)
 		table[i] = gate_slot(list->number, i);
 	publish_inlock(list);
-	return list;
-}
-
-/*
- * The view's list for what the module handed out. If there is no room the
- * shared view's; NULL: not even that (contract B5).
- */
-static struct list *wrap(struct view *view, const struct raw_list *kind)
-{
-	struct module *module = view->module;
-	struct list *list = NULL;
-	lock_take(&p11shim_forgotten.state.registry);
-	struct raw_list *raw = raw_inlock(module, kind);
-	if (raw) {
-		list = list_inlock(view, raw);
-		if (!list)
-			list = list_inlock(module->shared, raw);
-	}
-	lock_give(&p11shim_forgotten.state.registry);
-	if (list)
-		module_refresh(list->view);
-	if (!list || list->view != view)
-		tell_event(.kind = EVENT_NO_ROOM_FOR_LIST, .view = view, .number = list != NULL);
 	return list;
 }
 
@@ -208,132 +177,30 @@ void lists_disown_inlock(struct module *module)
 				lists_set_target(&lists[i], function, NULL);
 }
 
-/* ---- what consumers ask */
-
-/*
- * A module's own list is the same for everybody: who asks is told by the caller.
- * Any other list belongs to a view already.
- */
-static struct view *view_asking(const struct list *list, const void *caller)
+struct list *lists_for(struct view *view, const struct raw_list *kind)
 {
-	struct module *module = list->view->module;
-	struct object consumer;
-	if (list != module->own)
-		return list->view;
-	if (!scope_object(caller, &consumer))
-		return module->shared;
-	return view_of(module, &consumer);
+	struct module *module = view->module;
+	struct list *list = NULL;
+	lock_take(&p11shim_forgotten.state.registry);
+	struct raw_list *raw = raw_inlock(module, kind);
+	if (raw) {
+		list = list_inlock(view, raw);
+		if (!list)
+			list = list_inlock(module->shared, raw);
+	}
+	lock_give(&p11shim_forgotten.state.registry);
+	return list;
 }
 
-/* What C_GetFunctionList of the module gave when it was asked first; NULL: not yet. */
-static const void *known_function_list(const struct module *module)
+const void *lists_known(const struct module *module)
 {
 	const void *found = NULL;
-	if (module->settings.observe)
-		return NULL;
 	lock_take(&p11shim_forgotten.state.registry);
 	for (const struct raw_list *raw = module->raw; raw; raw = raw->next)
 		if (!raw->from_interface && raw->list)
 			found = raw->list;
 	lock_give(&p11shim_forgotten.state.registry);
 	return found;
-}
-
-CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION_LIST_PTR_PTR ppFunctionList)
-{
-	struct module *module = list->view->module;
-	if (!ppFunctionList)
-		return CKR_ARGUMENTS_BAD;
-	void *hold = module_hold(module);
-	if (!hold)
-		return CKR_GENERAL_ERROR; /* a function kept beyond its module's end */
-	struct view *view = view_asking(list, caller);
-	const void *handed_out = known_function_list(module);
-	CK_RV rv = CKR_OK;
-	if (!handed_out) {
-		uintptr_t word = (uintptr_t)ppFunctionList;
-		rv = calls_invoke(lists_target(list, CALL_C_GetFunctionList), 1,
-		                  &word); /* REENTRANT: no lock held */
-		handed_out = rv == CKR_OK ? *ppFunctionList : NULL;
-		if (rv == CKR_OK && !handed_out)
-			rv = CKR_GENERAL_ERROR;
-	}
-	if (rv == CKR_OK) {
-		struct raw_list kind = {.list = handed_out,
-		                        .version = *(const CK_VERSION *)handed_out,
-		                        .functions = CALLS_2_40};
-		struct list *wrapped = wrap(view, &kind);
-		*ppFunctionList =
-		        wrapped ? (CK_FUNCTION_LIST_PTR)&wrapped->table : (CK_FUNCTION_LIST_PTR)handed_out;
-	}
-	tell_event(.kind = EVENT_LIST_GIVEN, .view = view, .function = CALL_C_GetFunctionList, .rv = rv);
-	scope_release(hold);
-	return rv;
-}
-
-/* How many functions an interface of that version has; 0: not one that we know. */
-static unsigned functions_of(CK_VERSION *version)
-{
-	if (version->major == 2)
-		return CALLS_2_40;
-	if (version->major != 3)
-		return 0;
-	if (version->minor < 2)
-		return CALLS_3_0;
-	version->minor = 2; /* a newer one begins with what 3.2 has */
-	return CALLS_3_2;
-}
-
-/* The view's interface for one of the module's; the same one if it is not to be wrapped. */
-static const CK_INTERFACE *wrap_interface(struct view *view, const CK_INTERFACE *handed_out)
-{
-	if (!handed_out->pInterfaceName || !handed_out->pFunctionList ||
-	    strcmp((const char *)handed_out->pInterfaceName, (const char *)standard_interface) != 0)
-		return handed_out;
-	struct raw_list kind = {.list = handed_out->pFunctionList,
-	                        .version = *(const CK_VERSION *)handed_out->pFunctionList,
-	                        .from_interface = true,
-	                        .flags = handed_out->flags};
-	kind.functions = functions_of(&kind.version);
-	struct list *list = kind.functions ? wrap(view, &kind) : NULL;
-	return list ? &list->as_interface : handed_out;
-}
-
-CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t *words)
-{
-	struct module *module = list->view->module;
-	CK_INTERFACE_PTR_PTR ppInterface = (CK_INTERFACE_PTR_PTR)words[2];
-	void *hold = module_hold(module);
-	if (!hold)
-		return CKR_GENERAL_ERROR;
-	struct view *view = view_asking(list, caller);
-	CK_RV rv =
-	        calls_invoke(lists_target(list, CALL_C_GetInterface), 4, words); /* REENTRANT: no lock held */
-	if (rv == CKR_OK && ppInterface && *ppInterface)
-		*ppInterface = (CK_INTERFACE_PTR)wrap_interface(view, *ppInterface);
-	tell_event(.kind = EVENT_LIST_GIVEN, .view = view, .function = CALL_C_GetInterface, .rv = rv);
-	scope_release(hold);
-	return rv;
-}
-
-CK_RV lists_get_interface_list(struct list *list, const void *caller, const uintptr_t *words)
-{
-	struct module *module = list->view->module;
-	CK_INTERFACE_PTR pInterfacesList = (CK_INTERFACE_PTR)words[0];
-	CK_ULONG_PTR pulCount = (CK_ULONG_PTR)words[1];
-	void *hold = module_hold(module);
-	if (!hold)
-		return CKR_GENERAL_ERROR;
-	struct view *view = view_asking(list, caller);
-	CK_ULONG capacity = pInterfacesList && pulCount ? *pulCount : 0;
-	CK_RV rv = calls_invoke(lists_target(list, CALL_C_GetInterfaceList), 2,
-	                        words); /* REENTRANT: no lock held */
-	if (rv == CKR_OK)
-		for (CK_ULONG i = 0; i < capacity && i < *pulCount; i++)
-			pInterfacesList[i] = *wrap_interface(view, &pInterfacesList[i]);
-	tell_event(.kind = EVENT_LIST_GIVEN, .view = view, .function = CALL_C_GetInterfaceList, .rv = rv);
-	scope_release(hold);
-	return rv;
 }
 
 struct list *lists_looked_up(struct view *view)

@@ -5,21 +5,8 @@
 #ifndef P11SHIM_LISTS_H
 #define P11SHIM_LISTS_H
 
-#include "core/view.h"
+#include "core/model.h"
 #include "standard/calls.h"
-
-/*
- * One function list of one view. Never freed. The view's own list of exported
- * functions (for consumers that look functions up one by one) has no table.
- */
-struct list {
-	unsigned number; /* of the gate's slots */
-	struct view *view;
-	struct raw_list *raw;
-	struct list *next;          /* of the view */
-	CK_INTERFACE as_interface;  /* where it was handed out as one */
-	CK_FUNCTION_LIST_3_2 table; /* as many functions of it as raw->functions */
-};
 
 /* The list with that number: 0 to GATE_LISTS - 1, handed out already. */
 struct list *lists_at(unsigned number);
@@ -36,10 +23,27 @@ void *lists_target(const struct list *list, unsigned function);
 /* False: the module has none, and CKR_FUNCTION_NOT_SUPPORTED is answered (B4). */
 bool lists_supports(const struct list *list, unsigned function);
 
-/* C_GetFunctionList and C_GetInterface* by a slot of that list. */
-CK_RV lists_get_function_list(struct list *list, const void *caller, CK_FUNCTION_LIST_PTR_PTR ppFunctionList);
-CK_RV lists_get_interface(struct list *list, const void *caller, const uintptr_t *words);
-CK_RV lists_get_interface_list(struct list *list, const void *caller, const uintptr_t *words);
+/* What a module hands out: a list of its own. Never freed. */
+struct raw_list {
+	const void *_Atomic list; /* the module's; NULL while the module is gone */
+	CK_VERSION version;       /* what the view's list says */
+	unsigned functions;
+	bool from_interface; /* from C_GetInterface*, with these flags; else from C_GetFunctionList */
+	CK_FLAGS flags;
+	struct raw_list *next;
+};
+
+/* The name that an interface of the standard has: "PKCS 11". */
+extern const CK_UTF8CHAR lists_standard_interface[8];
+
+/*
+ * The view's list for what the module handed out, `kind`; made if need be. If there is no room, the shared
+ * view's; NULL: not even that (contract B5). Takes `registry`.
+ */
+struct list *lists_for(struct view *view, const struct raw_list *kind);
+
+/* What C_GetFunctionList of the module gave when it was asked first; NULL: not yet. Takes `registry`. */
+const void *lists_known(const struct module *module);
 
 /* The list of the functions that this view has looked up one by one, made if need be. NULL: no room. */
 struct list *lists_looked_up(struct view *view);

@@ -1,13 +1,13 @@
 /*
- * login.c: see login.h.
+ * logins.c: see logins.h.
  *
  * One record for each view and slot that has ever logged in, in a list of the
  * module that only grows: its head and each record's state are single words, so
  * a child inherits every record whole. What the states mean in a child is right
  * there too: where the module carried its state over, logins came along, and
- * where it was initialised anew, login_forget() has been called.
+ * where it was initialised anew, logins_forget() has been called.
  *
- * Who may change states, and act on them, is the thread that has login_begin()
+ * Who may change states, and act on them, is the thread that has logins_begin()
  * behind it: `login_owner`, in forgotten memory, since in a child nobody has.
  */
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static struct login *first(const struct module *module)
 	return atomic_load_explicit(&module->logins, memory_order_acquire);
 }
 
-bool login_begin(struct module *module)
+bool logins_begin(struct module *module)
 {
 	struct life *life = module->life;
 	bool mine;
@@ -46,7 +46,7 @@ bool login_begin(struct module *module)
 	return !mine;
 }
 
-void login_end(struct module *module)
+void logins_end(struct module *module)
 {
 	struct life *life = module->life;
 	lock_take(&life->logins);
@@ -72,7 +72,7 @@ static struct login *record(struct view *view, CK_SLOT_ID slot)
 	return l;
 }
 
-void login_in(struct view *view, CK_SLOT_ID slot)
+void logins_in(struct view *view, CK_SLOT_ID slot)
 {
 	struct login *l = record(view, slot);
 	if (l)
@@ -87,7 +87,7 @@ static bool any(const struct module *module, CK_SLOT_ID slot, enum login_state s
 	return false;
 }
 
-bool login_out(struct view *view, CK_SLOT_ID slot, bool *was_in)
+bool logins_out(struct view *view, CK_SLOT_ID slot, bool *was_in)
 {
 	if (!any(view->module, slot, IN, view))
 		return false;
@@ -98,14 +98,14 @@ bool login_out(struct view *view, CK_SLOT_ID slot, bool *was_in)
 	return true;
 }
 
-void login_all_out(struct module *module, CK_SLOT_ID slot)
+void logins_all_out(struct module *module, CK_SLOT_ID slot)
 {
 	for (struct login *l = first(module); l; l = l->next)
 		if (l->slot == slot)
 			atomic_store(&l->state, NOT_IN);
 }
 
-bool login_leave(struct view *view, CK_SLOT_ID slot)
+bool logins_leave(struct view *view, CK_SLOT_ID slot)
 {
 	bool was_in = false;
 	for (struct login *l = first(view->module); l; l = l->next)
@@ -116,7 +116,7 @@ bool login_leave(struct view *view, CK_SLOT_ID slot)
 	return was_in && !any(view->module, slot, IN, NULL) && any(view->module, slot, WAITING, NULL);
 }
 
-bool login_slot(const struct view *view, CK_SLOT_ID *slot)
+bool logins_slot(const struct view *view, CK_SLOT_ID *slot)
 {
 	for (const struct login *l = first(view->module); l; l = l->next)
 		if (l->view == view && atomic_load(&l->state) == IN) {
@@ -126,7 +126,7 @@ bool login_slot(const struct view *view, CK_SLOT_ID *slot)
 	return false;
 }
 
-void login_forget(struct module *module)
+void logins_forget(struct module *module)
 {
 	for (struct login *l = first(module); l; l = l->next)
 		if (atomic_load(&l->state) != NOT_IN)

@@ -1,5 +1,5 @@
 /*
- * handles.c: see handles.h.
+ * sessions.c: see sessions.h.
  *
  * Per module a table by shown number, one by the module's, and in them a list
  * per view, so that opening, closing, and closing all of one view cost the same
@@ -56,7 +56,7 @@ static struct session *find_inlock(struct session *table, CK_SESSION_HANDLE show
 	return s;
 }
 
-void handles_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment)
+void sessions_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment)
 {
 	lock_take(&module->life->sessions);
 	struct session *s = find_inlock(module->sessions, shown);
@@ -65,7 +65,7 @@ void handles_note_opened(struct module *module, CK_SESSION_HANDLE shown, const s
 	lock_give(&module->life->sessions);
 }
 
-bool handles_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment)
+bool sessions_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment)
 {
 	lock_take(&module->life->sessions);
 	const struct session *s = find_inlock(module->sessions, shown);
@@ -77,7 +77,7 @@ bool handles_opened(struct module *module, CK_SESSION_HANDLE shown, struct momen
 	return s;
 }
 
-unsigned handles_count(const struct view *view, struct moment *moment)
+unsigned sessions_count(const struct view *view, struct moment *moment)
 {
 	unsigned count = 0;
 	lock_take(&view->module->life->sessions);
@@ -154,7 +154,7 @@ static struct session *add_inlock(struct view *view, CK_SESSION_HANDLE shown, CK
 	return NULL;
 }
 
-CK_SESSION_HANDLE handles_add(struct view *view, CK_SESSION_HANDLE real, CK_SLOT_ID slot)
+CK_SESSION_HANDLE sessions_add(struct view *view, CK_SESSION_HANDLE real, CK_SLOT_ID slot)
 {
 	struct module *module = view->module;
 	struct session *s = NULL;
@@ -170,12 +170,12 @@ CK_SESSION_HANDLE handles_add(struct view *view, CK_SESSION_HANDLE real, CK_SLOT
 	return shown;
 }
 
-bool handles_translated(const struct module *module)
+bool sessions_translated(const struct module *module)
 {
 	return atomic_load_explicit(&module->translated, memory_order_relaxed);
 }
 
-bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real)
+bool sessions_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real)
 {
 	lock_take(&module->life->sessions);
 	const struct session *s = find_inlock(module->sessions, shown);
@@ -185,7 +185,7 @@ bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HAN
 	return good;
 }
 
-bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot)
+bool sessions_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot)
 {
 	lock_take(&module->life->sessions);
 	const struct session *s = find_inlock(module->sessions, shown);
@@ -195,8 +195,8 @@ bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *sl
 	return s;
 }
 
-bool handles_nth(struct module *module, const struct view *view, CK_SLOT_ID slot, unsigned n,
-                 CK_SESSION_HANDLE *real)
+bool sessions_nth(struct module *module, const struct view *view, CK_SLOT_ID slot, unsigned n,
+                  CK_SESSION_HANDLE *real)
 {
 	const struct session *s;
 	lock_take(&module->life->sessions);
@@ -215,7 +215,7 @@ static void describe(struct taken_session *taken, const struct session *s)
 	        .shown = s->shown, .real = s->real, .slot = s->slot, .owner = s->owner};
 }
 
-bool handles_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken)
+bool sessions_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken)
 {
 	bool good = true;
 	change(module);
@@ -232,7 +232,7 @@ bool handles_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_s
 	return good;
 }
 
-void handles_put_back(struct module *module, const struct taken_session *taken)
+void sessions_put_back(struct module *module, const struct taken_session *taken)
 {
 	struct session *s = NULL;
 	if (!taken->owner)
@@ -244,7 +244,7 @@ void handles_put_back(struct module *module, const struct taken_session *taken)
 	changed(module);
 }
 
-struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot)
+struct session *sessions_take_all(struct view *view, const CK_SLOT_ID *slot)
 {
 	struct session *s, *next, *taken = NULL;
 	change(view->module);
@@ -257,7 +257,7 @@ struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot)
 	return taken;
 }
 
-bool handles_next(struct session **sessions, struct taken_session *taken)
+bool sessions_next(struct session **sessions, struct taken_session *taken)
 {
 	struct session *s = *sessions;
 	if (!s)
@@ -268,7 +268,7 @@ bool handles_next(struct session **sessions, struct taken_session *taken)
 	return true;
 }
 
-void handles_forget_all(struct module *module)
+void sessions_forget_all(struct module *module)
 {
 	struct session *s, *next;
 	change(module);
@@ -297,7 +297,7 @@ static void add_to_stale_inlock(struct module *module)
 	}
 }
 
-void handles_make_stale(struct module *module)
+void sessions_make_stale(struct module *module)
 {
 	if (!module->sessions && !module->some_unknown)
 		return; /* the only thread that is concerned with the module now */
@@ -315,7 +315,7 @@ void handles_make_stale(struct module *module)
 	changed(module);
 }
 
-void handles_adopt(struct module *module)
+void sessions_inherit(struct module *module)
 {
 	if (!atomic_load(&module->sessions_torn))
 		return;

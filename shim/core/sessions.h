@@ -1,5 +1,5 @@
 /*
- * handles.h: which view opened which session (contract D1), and under which
+ * sessions.h: which view opened which session (contract D1), and under which
  * number consumers know it (F4).
  *
  * A consumer is shown the module's own number, with one exception. After a fork
@@ -11,8 +11,8 @@
  * If memory runs out a session is not remembered, and nobody closes it but its
  * consumer.
  */
-#ifndef P11SHIM_HANDLES_H
-#define P11SHIM_HANDLES_H
+#ifndef P11SHIM_SESSIONS_H
+#define P11SHIM_SESSIONS_H
 
 #include <stdbool.h>
 
@@ -34,58 +34,58 @@ struct taken_session {
  * The view has opened the session that the module calls `real`; whoever had that
  * one before has it no more. The number to show.
  */
-CK_SESSION_HANDLE handles_add(struct view *view, CK_SESSION_HANDLE real, CK_SLOT_ID slot);
+CK_SESSION_HANDLE sessions_add(struct view *view, CK_SESSION_HANDLE real, CK_SLOT_ID slot);
 
 /*
  * Are numbers to be looked up at all in this process? If not, shown and real
  * are the same and nothing is stale.
  */
-bool handles_translated(const struct module *module);
+bool sessions_translated(const struct module *module);
 
 /* The module's number of a session; false: it is stale. */
-bool handles_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real);
+bool sessions_real(struct module *module, CK_SESSION_HANDLE shown, CK_SESSION_HANDLE *real);
 
 /* The slot that a session is on; false: not one that is known. */
-bool handles_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot);
+bool sessions_slot(struct module *module, CK_SESSION_HANDLE shown, CK_SLOT_ID *slot);
 
 /*
  * The n-th session (from 0) on that slot, of the view or (NULL) of any, as the
  * module knows it; false: there are not so many.
  */
-bool handles_nth(struct module *module, const struct view *view, CK_SLOT_ID slot, unsigned n,
-                 CK_SESSION_HANDLE *real);
+bool sessions_nth(struct module *module, const struct view *view, CK_SLOT_ID slot, unsigned n,
+                  CK_SESSION_HANDLE *real);
 
 /* The session is about to be closed: forgets it. False: its number is stale. */
-bool handles_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken);
+bool sessions_take(struct module *module, CK_SESSION_HANDLE shown, struct taken_session *taken);
 
 /* The module refused to close it: as before. Not if its number was given out again. */
-void handles_put_back(struct module *module, const struct taken_session *taken);
+void sessions_put_back(struct module *module, const struct taken_session *taken);
 
 /*
  * Takes all sessions of the view, on any slot or on that one, to be closed one
- * by one with handles_next().
+ * by one with sessions_next().
  */
-struct session *handles_take_all(struct view *view, const CK_SLOT_ID *slot);
+struct session *sessions_take_all(struct view *view, const CK_SLOT_ID *slot);
 
 /* The next of those taken; false: that was the last. Takes no lock. */
-bool handles_next(struct session **sessions, struct taken_session *taken);
+bool sessions_next(struct session **sessions, struct taken_session *taken);
 
 /*
  * For the record: when and how a session was opened, by whoever holds it or, if it
  * is stale, held it. And how many sessions that it opened in this process a view
  * has, and how one of them was opened.
  */
-void handles_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment);
-bool handles_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment);
-unsigned handles_count(const struct view *view, struct moment *moment);
+void sessions_note_opened(struct module *module, CK_SESSION_HANDLE shown, const struct moment *moment);
+bool sessions_opened(struct module *module, CK_SESSION_HANDLE shown, struct moment *moment);
+unsigned sessions_count(const struct view *view, struct moment *moment);
 
 /* The module is finalised: all its sessions are gone. */
-void handles_forget_all(struct module *module);
+void sessions_forget_all(struct module *module);
 
 /* A child has initialised the module anew: all sessions it knows of are stale. */
-void handles_make_stale(struct module *module);
+void sessions_make_stale(struct module *module);
 
 /* In a new process: makes what was inherited safe to read. Under life.lock. */
-void handles_adopt(struct module *module);
+void sessions_inherit(struct module *module);
 
 #endif

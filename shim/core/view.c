@@ -20,9 +20,6 @@
 #include "host/events.h"
 #include "host/process.h"
 
-struct view views[VIEWS];
-_Atomic(unsigned) views_made;
-
 _Static_assert(VIEWS > MODULES, "every module needs a shared view");
 
 /*
@@ -32,8 +29,8 @@ _Static_assert(VIEWS > MODULES, "every module needs a shared view");
  */
 static bool is_of(const struct view *view, const struct object *consumer)
 {
-	return scope_same_file(&view->consumer, consumer) ||
-	       (scope_same_instance(&view->consumer, consumer) && strcmp(view->path, consumer->path) == 0);
+	return object_same_file(&view->consumer, consumer) ||
+	       (object_same_instance(&view->consumer, consumer) && strcmp(view->path, consumer->path) == 0);
 }
 
 static struct view *find(struct module *module, const struct object *consumer)
@@ -110,16 +107,6 @@ struct view *view_of(struct module *module, const struct object *consumer)
 		return view;
 	tell_event(.kind = EVENT_NO_ROOM_FOR_VIEW, .module = module, .text = consumer->path);
 	return module->shared;
-}
-
-struct view_life *view_life_inlock(const struct view *view)
-{
-	return &p11shim_forgotten.state.view[view - views];
-}
-
-bool view_inherited_inlock(const struct view *view)
-{
-	return view->count > 0 && !view_life_inlock(view)->counted;
 }
 
 void view_live_inlock(struct view *view, bool on)

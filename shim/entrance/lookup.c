@@ -4,8 +4,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 
+#include "call/call.h"
 #include "core/gate.h"
+#include "core/life.h"
 #include "core/lists.h"
+#include "core/module.h"
+#include "core/registry.h"
+#include "core/view.h"
 #include "entrance/lookup.h"
 #include "entrance/start.h"
 #include "host/events.h"
@@ -16,7 +21,7 @@
 static void *slot_of_looked_up(struct module *module, unsigned function, void *symbol, const void *caller)
 {
 	struct object consumer;
-	bool known = scope_object(caller, &consumer);
+	bool known = object_of(caller, &consumer);
 	struct view *view = known ? view_of(module, &consumer) : module->shared;
 	struct list *list = lists_looked_up(view);
 	if (!list)
@@ -27,9 +32,9 @@ static void *slot_of_looked_up(struct module *module, unsigned function, void *s
 	for (unsigned i = 0; i < COUNT(needed); i++)
 		if (!lists_supports(list, needed[i]))
 			lists_set_target(list, needed[i],
-			                 scope_own_symbol(&module->object, calls[needed[i]].name));
+			                 object_own_symbol(&module->object, calls[needed[i]].name));
 	lists_set_target(list, function, symbol);
-	module_refresh(list->view);
+	life_refresh(list->view);
 	return gate_slot(list->number, function);
 }
 
@@ -43,9 +48,10 @@ void *lookup_symbol(void *handle, const char *name, const void *caller)
 	if (settings_disabled())
 		return NULL;
 	void *symbol = linker_dlsym(handle, name);
-	if (!symbol || !scope_instance(symbol, &defines))
+	if (!symbol || !object_instance(symbol, &defines))
 		return NULL;
 	process_enter();
+	call_start();
 	struct module *module = module_of(symbol, &defines);
 	if (!module)
 		return NULL;

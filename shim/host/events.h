@@ -65,7 +65,7 @@ struct recorder {
 	 * Carries a call out by carry_out(call), and looks at it before and after. words: as the consumer
 	 * gave them; caller: where it returns to. No lock is held.
 	 */
-	CK_RV (*call)
+	CK_RV(*call)
 	(struct view *view, unsigned function, const uintptr_t *words, const void *caller, struct call *call,
 	 CK_RV (*carry_out)(struct call *call));
 };

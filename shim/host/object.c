@@ -1,5 +1,5 @@
 /*
- * scope.c: see scope.h.
+ * object.c: see object.h.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -14,7 +14,7 @@
 #include "host/object.h"
 #include "host/process.h"
 
-bool scope_instance(const void *address, struct object *object)
+bool object_instance(const void *address, struct object *object)
 {
 	Dl_info info;
 	struct link_map *map = NULL;
@@ -28,7 +28,7 @@ bool scope_instance(const void *address, struct object *object)
  * statx by its number: what glibc calls it has a version that libraries of
  * older systems lack, and its structure is the same on every architecture.
  */
-void scope_identify(struct object *object)
+void object_identify(struct object *object)
 {
 	struct statx file;
 	if (object->path[0] &&
@@ -40,37 +40,37 @@ void scope_identify(struct object *object)
 	}
 }
 
-bool scope_object(const void *address, struct object *object)
+bool object_of(const void *address, struct object *object)
 {
 	int error = errno;
-	if (!scope_instance(address, object))
+	if (!object_instance(address, object))
 		return false;
 	Lmid_t space;
 	if (dlinfo(object->map, RTLD_DI_LMID, &space) == 0) /* in glibc a handle is its link_map */
 		object->space = space;
-	scope_identify(object);
+	object_identify(object);
 	errno = error;
 	return true;
 }
 
-bool scope_same_instance(const struct object *a, const struct object *b)
+bool object_same_instance(const struct object *a, const struct object *b)
 {
 	return a->map == b->map && a->base == b->base;
 }
 
-bool scope_same_file(const struct object *a, const struct object *b)
+bool object_same_file(const struct object *a, const struct object *b)
 {
 	return a->device == b->device && a->inode == b->inode && a->space == b->space;
 }
 
-bool scope_still_there(const struct object *object)
+bool object_still_there(const struct object *object)
 {
 	struct object now;
-	return scope_instance(object->inside, &now) && scope_same_instance(&now, object);
+	return object_instance(object->inside, &now) && object_same_instance(&now, object);
 }
 
 /*
- * See scope_hold() in scope.h. fork() gives the child a new lock of the linker,
+ * See object_hold() in object.h. fork() gives the child a new lock of the linker,
  * but leaves r_state, which says that loading is under way, as it was. In a
  * process where a thread is really loading, dladdr() waits for it; so a state
  * that stays is one that a fork has left behind. (Taken for that by mistake,
@@ -88,7 +88,7 @@ static bool linker_was_interrupted(void)
 		struct object object;
 		if (i == 20)
 			return true;
-		scope_instance((const void *)linker_was_interrupted, &object);
+		object_instance((const void *)linker_was_interrupted, &object);
 	}
 	return false;
 }
@@ -98,7 +98,7 @@ static void *hold(const struct object *object, const char *path)
 	const char *name = path[0] ? path : NULL;
 	int flags = RTLD_LAZY | RTLD_NOLOAD;
 	if (linker_was_interrupted())
-		return scope_still_there(object) ? SCOPE_NOT_HELD : NULL;
+		return object_still_there(object) ? OBJECT_NOT_HELD : NULL;
 	void *held = object->space == LM_ID_BASE ? linker_dlopen(name, flags)
 	                                         : linker_dlmopen(object->space, name, flags);
 	if (!held || !name)
@@ -111,19 +111,19 @@ static void *hold(const struct object *object, const char *path)
 	return NULL;
 }
 
-void *scope_hold(const struct object *object, const char *path)
+void *object_hold(const struct object *object, const char *path)
 {
 	if (process_linker_suspect())
-		return SCOPE_NOT_HELD;
+		return OBJECT_NOT_HELD;
 	int begun = process_linker_begin();
 	void *held = hold(object, path);
 	process_linker_end(begun);
 	return held;
 }
 
-void scope_release(void *held)
+void object_release(void *held)
 {
-	if (!held || held == SCOPE_NOT_HELD || process_linker_suspect())
+	if (!held || held == OBJECT_NOT_HELD || process_linker_suspect())
 		return;
 	int begun = process_linker_begin();
 	if (!linker_was_interrupted())
@@ -132,14 +132,14 @@ void scope_release(void *held)
 }
 
 /* An object that came as a dependency is no handle before it has been opened. */
-void *scope_own_symbol(const struct object *object, const char *name)
+void *object_own_symbol(const struct object *object, const char *name)
 {
 	struct object defines;
-	void *handle = scope_hold(object, object->path);
-	void *symbol = handle && handle != SCOPE_NOT_HELD ? linker_dlsym(handle, name) : NULL;
-	if (symbol && (!scope_instance(symbol, &defines) || defines.map != object->map))
+	void *handle = object_hold(object, object->path);
+	void *symbol = handle && handle != OBJECT_NOT_HELD ? linker_dlsym(handle, name) : NULL;
+	if (symbol && (!object_instance(symbol, &defines) || defines.map != object->map))
 		symbol = NULL;
-	scope_release(handle);
+	object_release(handle);
 	return symbol;
 }
 
@@ -157,7 +157,7 @@ static uintptr_t dynamic_value(const struct object *object, ElfW(Sxword) tag, bo
 	return 0;
 }
 
-bool scope_has_exit_handlers(const struct object *object)
+bool object_has_exit_handlers(const struct object *object)
 {
 	const ElfW(Sym) *symbols = (const void *)dynamic_value(object, DT_SYMTAB, true);
 	const char *names = (const void *)dynamic_value(object, DT_STRTAB, true);
@@ -177,7 +177,7 @@ bool scope_has_exit_handlers(const struct object *object)
 	return false;
 }
 
-bool scope_has_destructors(const struct object *object)
+bool object_has_destructors(const struct object *object)
 {
 	/* the start files of every object bring one: __do_global_dtors_aux */
 	return dynamic_value(object, DT_FINI_ARRAYSZ, false) > sizeof(void *);

@@ -1,10 +1,10 @@
 /*
- * scope.h: which loaded object an address belongs to, and how to hold one.
+ * object.h: which loaded object an address belongs to, and how to hold one.
  * The only room, beside the door, that calls the dynamic linker. No lock of the
  * shim may be held by a caller of these (contract A6).
  */
-#ifndef P11SHIM_SCOPE_H
-#define P11SHIM_SCOPE_H
+#ifndef P11SHIM_OBJECT_H
+#define P11SHIM_OBJECT_H
 
 #include <link.h>
 
@@ -25,44 +25,44 @@ struct object {
 };
 
 /* The object that contains address. False: none (code made at run time). */
-bool scope_object(const void *address, struct object *object);
+bool object_of(const void *address, struct object *object);
 
 /* The same, without asking for file and space: to tell instances apart. */
-bool scope_instance(const void *address, struct object *object);
+bool object_instance(const void *address, struct object *object);
 
 /* Sets device and inode of the file that object->path leads to. */
-void scope_identify(struct object *object);
+void object_identify(struct object *object);
 
-bool scope_same_instance(const struct object *a, const struct object *b);
-bool scope_same_file(const struct object *a, const struct object *b);
+bool object_same_instance(const struct object *a, const struct object *b);
+bool object_same_file(const struct object *a, const struct object *b);
 
 /*
  * Holds the loaded instance, so that it cannot be unloaded. `path` is the
  * caller's own copy of object->path, since the object may be gone already.
- * NULL: it is gone. scope_release() gives it back; that can unload it.
+ * NULL: it is gone. object_release() gives it back; that can unload it.
  *
  * In a child that was forked while another thread was loading or unloading,
  * the dynamic linker is left in the middle of it, and glibc ends a process that
- * loads anything then. There SCOPE_NOT_HELD is the answer for an object that is
+ * loads anything then. There OBJECT_NOT_HELD is the answer for an object that is
  * loaded: it stays as it is, since nothing can be unloaded either.
  */
-void *scope_hold(const struct object *object, const char *path);
-void scope_release(void *hold);
-#define SCOPE_NOT_HELD ((void *)-1)
+void *object_hold(const struct object *object, const char *path);
+void object_release(void *hold);
+#define OBJECT_NOT_HELD ((void *)-1)
 
 /* Is it still loaded? */
-bool scope_still_there(const struct object *object);
+bool object_still_there(const struct object *object);
 
 /* The function of that name that the object itself has; NULL: it has none. */
-void *scope_own_symbol(const struct object *object, const char *name);
+void *object_own_symbol(const struct object *object, const char *name);
 
 /*
  * Can the module destroy itself at exit by handlers of its own (C++ objects,
  * atexit)? Answered by its imports (contract C10).
  */
-bool scope_has_exit_handlers(const struct object *object);
+bool object_has_exit_handlers(const struct object *object);
 
 /* Does it have destructor functions beside those that every object has? */
-bool scope_has_destructors(const struct object *object);
+bool object_has_destructors(const struct object *object);
 
 #endif

@@ -12,7 +12,7 @@
  *   locks     zero: free (lock.h). The threads that may have held them do not
  *             exist in the child.
  *   life[]    zero: no module is initialised in this process, nobody is inside
- *             an initialise or finalise, nobody waits. module.c works out from
+ *             an initialise or finalise, nobody waits. core/state.c works out from
  *             the views what the parent had.
  *   view[]    zero: no view's count was made in this process.
  *   told, history   zero: free (findings.c, history.c).
@@ -33,12 +33,12 @@
 
 enum life_state { LIFE_DOWN, LIFE_BUSY, LIFE_UP };
 
-/* A module's life in this process. Belongs to module.c, which explains it. */
+/* A module's life in this process. Belongs to core/life.c, which explains it. */
 struct life {
 	struct lock lock;
 	struct bell changed;
 	unsigned state;    /* enum life_state */
-	bool adopted;      /* what the parent had has been taken into account */
+	bool inherited;    /* what the parent had has been taken into account */
 	bool foreign;      /* the module said ALREADY_INITIALIZED: never finalised by us */
 	bool initialising; /* while BUSY: initialise, not finalise */
 	bool reviving;     /* ... in a child, of what its parent had */
@@ -49,11 +49,11 @@ struct life {
 	unsigned long attempt;        /* number of the last real initialise that began */
 	unsigned long failed_attempt; /* number of the last one that failed, and how */
 	CK_RV failure;
-	struct lock sessions;                /* handles.c */
+	struct lock sessions;                /* sessions.c */
 	struct lock serialised;              /* calls into a module that cannot lock */
 	_Atomic(uintptr_t) serialised_owner; /* a thread; 0: nobody */
 	unsigned serialised_depth;
-	struct lock logins; /* login.c */
+	struct lock logins; /* logins.c */
 	struct bell login_changed;
 	uintptr_t login_owner; /* a thread; 0: nobody */
 	_Atomic(bool) waited;  /* wait.c has anything to remember */

@@ -12,80 +12,11 @@
 #include "core/view.h"
 #include "host/process.h"
 #include "record/crash.h"
+#include "record/flights.h"
+#include "record/log.h"
+#include "record/stack.h"
 #include "record/trace.h"
 #include "standard/calls.h"
-
-/* ---- calls in flight */
-
-static struct flight *flights(void)
-{
-	return p11shim_forgotten.state.flights;
-}
-
-/*
- * A thread that was cancelled or thrown out of a call left its place taken. When
- * it, or another in its place, comes again from further out on the same stack, that
- * call is over.
- */
-static bool is_over(const struct flight *flight, uintptr_t thread, uintptr_t depth)
-{
-	return atomic_load(&flight->thread) == thread && atomic_load(&flight->depth) <= depth;
-}
-
-struct flight *flight_begin(const struct view *view, unsigned function, const struct moment *moment,
-                            const void *caller)
-{
-	uintptr_t thread = thread_self(), depth = (uintptr_t)moment;
-	unsigned first = (unsigned)(thread >> 12) % FLIGHTS;
-	for (unsigned i = 0; i < FLIGHTS; i++) {
-		struct flight *f = &flights()[(first + i) % FLIGHTS];
-		uintptr_t nobody = 0;
-		uintptr_t had = atomic_load_explicit(&f->thread, memory_order_relaxed);
-		if (had ? !is_over(f, thread, depth)
-		        : !atomic_compare_exchange_strong(&f->thread, &nobody, thread))
-			continue;
-		atomic_store_explicit(&f->depth, depth, memory_order_relaxed);
-		atomic_store_explicit(&f->view, (uintptr_t)view, memory_order_relaxed);
-		atomic_store_explicit(&f->function, function, memory_order_relaxed);
-		atomic_store_explicit(&f->tid, moment->tid, memory_order_relaxed);
-		atomic_store_explicit(&f->began, moment->at, memory_order_relaxed);
-		atomic_store_explicit(&f->caller, (uintptr_t)caller, memory_order_release);
-		return f;
-	}
-	return NULL;
-}
-
-void flight_end(struct flight *flight)
-{
-	if (flight && atomic_load(&flight->thread) == thread_self()) { /* else a fork has wiped it */
-		atomic_store_explicit(&flight->caller, 0, memory_order_relaxed);
-		atomic_store_explicit(&flight->thread, 0, memory_order_release);
-	}
-}
-
-static bool look_at(const struct flight *f, struct flying *found)
-{
-	*found = (struct flying){
-	        .caller = (const void *)atomic_load_explicit(&f->caller, memory_order_acquire),
-	        .view = (const struct view *)atomic_load(&f->view),
-	        .function = atomic_load(&f->function),
-	        .tid = atomic_load(&f->tid),
-	        .began = atomic_load(&f->began),
-	};
-	return atomic_load(&f->thread) && found->caller && found->view && found->function < CALLS;
-}
-
-unsigned flights_in(const struct module *module, struct flying *found, unsigned most, bool of_others)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < FLIGHTS && n < most; i++)
-		if (!(of_others && atomic_load(&flights()[i].thread) == thread_self()) &&
-		    look_at(&flights()[i], &found[n]) && (!module || found[n].view->module == module))
-			n++;
-	return n;
-}
-
-/* ---- fatal signals */
 
 static const struct fatal {
 	int number;
@@ -113,7 +44,7 @@ static void put_line(struct text *text)
 {
 	text->end++;
 	text_put(text, "\n");
-	journal_last_word(buffer, text_length(text));
+	log_last_word(buffer, text_length(text));
 }
 
 static void put_title(const char *title)
@@ -129,7 +60,7 @@ static void put_flights(void)
 	for (unsigned i = 0; i < FLIGHTS; i++) {
 		struct flying f;
 		struct text text = new_line("  ");
-		if (!look_at(&flights()[i], &f))
+		if (!flight_at(i, &f))
 			continue;
 		text_put(&text, calls[f.function].name);
 		text_put(&text, " of ");
@@ -193,7 +124,7 @@ static void tell(const struct fatal *signal, const siginfo_t *info, const uconte
 {
 	put_head(signal->name, info);
 	put_title("the last life-cycle events:");
-	journal_last_lines();
+	log_last_lines();
 	put_title("calls in flight:");
 	put_flights();
 	put_title("the stack, as objects and offsets:");
@@ -231,14 +162,6 @@ static void wait_for_writer(void)
 		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 
-static bool in_call(void)
-{
-	for (unsigned i = 0; i < FLIGHTS; i++)
-		if (atomic_load(&flights()[i].thread) == thread_self())
-			return true;
-	return false;
-}
-
 /*
  * A program that takes such signals itself, outside of PKCS #11, may well live on them
  * (the JVM does): its handler is called as if ours were not there, with what the
@@ -248,7 +171,7 @@ static bool in_call(void)
 static bool leave_to_program(const struct sigaction *its, int number, siginfo_t *info, ucontext_t *context)
 {
 	if (its->sa_handler == SIG_DFL || its->sa_handler == SIG_IGN || its->sa_flags & SA_RESETHAND ||
-	    in_call())
+	    flight_of_this_thread())
 		return false;
 	unsigned long blocked[WORDS], its_own[WORDS]; /* by hand: see has_room() */
 	memcpy(blocked, &context->uc_sigmask, sizeof blocked);

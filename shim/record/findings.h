@@ -10,28 +10,13 @@
 #ifndef P11SHIM_FINDINGS_H
 #define P11SHIM_FINDINGS_H
 
-#include "core/module.h"
-#include "core/view.h"
-#include "record/journal.h"
-
-/* What a call looked like before it was carried out. */
-struct looked {
-	struct standing standing; /* unless it is one of many, and went well */
-	struct moment now;
-	unsigned sessions;
-	struct moment session; /* who opened one of those */
-};
+#include "record/tell.h"
 
 /* Around a recorded call. words: as the consumer gave them. No lock may be held. */
-void findings_before(struct view *view, unsigned function, const uintptr_t *words, struct looked *looked);
+void findings_before(struct view *view, unsigned function, const uintptr_t *words,
+                     struct call_snapshot *snapshot);
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
-                    struct looked *looked);
-
-/* The last C_Finalize of a module is about to be called, perhaps while calls are inside. */
-void findings_in_flight(const struct view *view);
-
-/* Calls are still inside though they were waited for. */
-void findings_never_came_back(const struct view *view, unsigned inside);
+                    struct call_snapshot *snapshot);
 
 /* A dlclose of that module, by whoever (the door saw it). */
 void findings_closed(const struct module *module);

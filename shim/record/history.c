@@ -19,7 +19,7 @@ static struct {
 } of_view[VIEWS];
 
 static struct {
-	struct deed initialised, finalised;
+	struct who_when initialised, finalised;
 	unsigned opened; /* how often it was opened again, and has not been closed since */
 	_Atomic(unsigned) up;
 	_Atomic(bool) foreign;
@@ -95,7 +95,7 @@ void history_follow(struct view *view)
 {
 	unsigned v = (unsigned)(view - views);
 	int pid = process_number();
-	struct standing is = module_standing(view);
+	struct standing is = life_standing(view);
 	take();
 	bool here = of_view[v].pid == pid, had = here && of_view[v].has > 0;
 	bool news = !here || is.changes > of_view[v].change;
@@ -150,7 +150,7 @@ void history_note_initialised(const struct view *view, const struct moment *now,
 	if (view->module->settings.observe)
 		of_view[view - views].has++;
 	if (really) {
-		of_module[m].initialised = (struct deed){view, *now};
+		of_module[m].initialised = (struct who_when){view, *now};
 		of_module[m].foreign = false;
 		of_module[m].up++;
 	}
@@ -169,7 +169,7 @@ void history_note_finalised(const struct view *view, const struct moment *now, b
 	if (of_view[view - views].has == 0)
 		of_view[view - views].closed = (struct moment){0};
 	if (really) {
-		of_module[m].finalised = (struct deed){view, *now};
+		of_module[m].finalised = (struct who_when){view, *now};
 		if (of_module[m].up > 0)
 			of_module[m].up--;
 	}
@@ -199,14 +199,14 @@ void history_note_login(const struct view *view, CK_SLOT_ID slot, const struct m
 	give();
 }
 
-bool history_logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, struct deed *other)
+bool history_logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, struct who_when *other)
 {
 	bool found = false;
 	take();
 	for (unsigned i = 0; i < LOGINS && !found; i++) {
 		const struct view *v = logins[i].view;
 		if (v && v != view && v->module == view->module && logins[i].slot == slot && n-- == 0) {
-			*other = (struct deed){v, logins[i].moment};
+			*other = (struct who_when){v, logins[i].moment};
 			found = true;
 		}
 	}
@@ -219,22 +219,22 @@ bool history_logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, str
 
 /* ---- of a module */
 
-static struct deed deed_of(const struct deed *deed)
+static struct who_when who_when_of(const struct who_when *of)
 {
 	take();
-	struct deed copy = *deed;
+	struct who_when copy = *of;
 	give();
 	return copy;
 }
 
-struct deed history_initialised_last(const struct module *module)
+struct who_when history_initialised_last(const struct module *module)
 {
-	return deed_of(&of_module[module_number(module)].initialised);
+	return who_when_of(&of_module[module_number(module)].initialised);
 }
 
-struct deed history_finalised_last(const struct module *module)
+struct who_when history_finalised_last(const struct module *module)
 {
-	return deed_of(&of_module[module_number(module)].finalised);
+	return who_when_of(&of_module[module_number(module)].finalised);
 }
 
 unsigned history_up(const struct module *module)

@@ -10,12 +10,11 @@
 #ifndef P11SHIM_HISTORY_H
 #define P11SHIM_HISTORY_H
 
-#include "core/module.h"
-#include "core/view.h"
+#include "core/life.h"
 #include "record/journal.h"
 
 /* A moment, and whose. */
-struct deed {
+struct who_when {
 	const struct view *view; /* NULL: nobody's */
 	struct moment moment;
 };
@@ -38,7 +37,7 @@ void history_note_finalising(const struct view *view, uint64_t at);
  */
 unsigned history_has(const struct view *view);
 
-/* Not observed: whether it has, as it stands now (module_standing()); the journal is told of news. */
+/* Not observed: whether it has, as it stands now (life_standing()); the journal is told of news. */
 void history_follow(struct view *view);
 
 /* Finalised too late to count, but finalised. */
@@ -60,13 +59,13 @@ void history_note_finalised(const struct view *view, const struct moment *now, b
 void history_note_login(const struct view *view, CK_SLOT_ID slot, const struct moment *now);
 
 /* The n-th other that is logged in on that slot; the entries go when the last has been asked for. */
-bool history_logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, struct deed *other);
+bool history_logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, struct who_when *other);
 
 /* ---- of a module */
 
 /* Whoever did that last. */
-struct deed history_initialised_last(const struct module *module);
-struct deed history_finalised_last(const struct module *module);
+struct who_when history_initialised_last(const struct module *module);
+struct who_when history_finalised_last(const struct module *module);
 
 /* Observed: how often it is initialised, as it seems; some modules count. */
 unsigned history_up(const struct module *module);
@@ -88,7 +87,7 @@ void history_note_closed(const struct module *module, const struct view *view, c
 
 /*
  * mode = observe: may the view's calls take the fast path? Not while they would be wrong. Sets
- * view->may_pass; module_refresh() is to follow.
+ * view->may_pass; life_refresh() is to follow.
  */
 void history_decide_pass(struct view *view);
 

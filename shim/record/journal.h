@@ -1,8 +1,6 @@
 /*
- * journal.h: what happened, told to every sink that is open: the log, one line an
- * event (contract I2), the trace (I3, trace.h), the last lines kept for a crash
- * (I5, crash.h). Off unless asked for; then nothing here costs more than a load
- * and a test.
+ * journal.h: what happened, told to every sink that is open: the log (contract I2,
+ * log.h) and the trace (I3, trace.h).
  *
  * Never given a PIN, key material or the contents of any buffer.
  */
@@ -10,7 +8,6 @@
 #define P11SHIM_JOURNAL_H
 
 #include "base/moment.h"
-#include "record/stack.h"
 #include "standard/pkcs11.h"
 
 struct view;
@@ -23,14 +20,8 @@ struct journal_wants {
 	bool anything, every_call;
 };
 
-/* Where to; called once, by recorder.c. May load a library; no lock may be held. */
+/* Where to; called once, by recorder.c. */
 struct journal_wants journal_start(const struct settings_recording *settings);
-
-/* Now. with_stack: no lock may be held. */
-struct moment journal_moment(bool with_stack);
-
-/* The wall clock: 2026-01-31T12:00:00.123456Z */
-void journal_print_time(struct text *text);
 
 /*
  * A life-cycle call of a consumer, and what it got; detail may be NULL. moment: when it began and by
@@ -66,12 +57,5 @@ struct account {
 };
 void journal_finding(const struct view *view, const char *kind, const char *call, const char *what,
                      const struct account *accounts, unsigned count, unsigned more);
-
-/*
- * For a crash, in a signal handler: the lines that are kept, oldest first, to
- * stderr, or to the log if that is a file. And a line of the handler's own.
- */
-void journal_last_lines(void);
-void journal_last_word(const char *line, size_t length);
 
 #endif

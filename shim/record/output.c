@@ -34,7 +34,7 @@ struct file {
 };
 
 #if defined __x86_64__ || defined __aarch64__
-/* The quickest; by number, so that it is there on old systems too. See scope.c. */
+/* The quickest; by number, so that it is there on old systems too. See object.c. */
 static bool identify_descriptor(int fd, struct file *file)
 {
 	struct stat now;

@@ -5,17 +5,22 @@
  * linker. No lock of the lower floors is held.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/module.h"
-#include "core/view.h"
+#include "base/readable.h"
+#include "core/model.h"
 #include "host/events.h"
 #include "record/crash.h"
 #include "record/findings.h"
+#include "record/flights.h"
 #include "record/history.h"
 #include "record/journal.h"
+#include "record/now.h"
 #include "record/recorder.h"
+#include "record/stack.h"
+#include "record/tell.h"
 #include "settings/settings.h"
 #include "standard/calls.h"
 
@@ -117,10 +122,10 @@ static void on_event_of_view(const struct event *e)
 		                     view->name);
 		break;
 	case EVENT_LAST_FINALISE:
-		findings_in_flight(view);
+		tell_of_flights(view);
 		break;
 	case EVENT_CALLS_DID_NOT_RETURN:
-		findings_never_came_back(view, (unsigned)e->number);
+		tell_of_lost_calls(view, (unsigned)e->number);
 		break;
 	default:
 		break;
@@ -164,35 +169,45 @@ static void tell_life_cycle(const struct view *view, unsigned function, const ui
 static struct recorder listening;
 
 /*
- * A call. What the consumer has passed is looked at when the call is over, by the words as it gave
+ * A call. What the consumer has passed is snapshot at when the call is over, by the words as it gave
  * them.
  */
 static CK_RV on_call(struct view *view, unsigned function, const uintptr_t *words, const void *caller,
                      struct call *call, CK_RV (*carry_out)(struct call *call))
 {
-	struct looked looked;
+	struct call_snapshot snapshot;
 	struct flight *flight;
 	int error = errno;
-	findings_before(view, function, words, &looked);
-	flight = flight_begin(view, function, &looked.now, caller);
+	findings_before(view, function, words, &snapshot);
+	flight = flight_begin(view, function, &snapshot.now, caller);
 	errno = error;
 	CK_RV rv = carry_out(call);
 	error = errno;
 	flight_end(flight);
 	if (is_life_cycle(function))
-		tell_life_cycle(view, function, words, rv, &looked.now);
+		tell_life_cycle(view, function, words, rv, &snapshot.now);
 	if (listening.every_call &&
 	    !calls_is_getter(function)) /* EVENT_LIST_GIVEN tells of those, by the true consumer */
-		journal_recorded(view, function, words, rv, &looked.now);
-	findings_after(view, function, words, rv, &looked);
+		journal_recorded(view, function, words, rv, &snapshot.now);
+	findings_after(view, function, words, rv, &snapshot);
 	errno = error;
 	return rv;
 }
 
 void recorder_start(const struct settings_recording *settings)
 {
+	int cancel;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	readable_start();
+	stack_start(); /* REENTRANT: no lock held */
+	now_start();
 	struct journal_wants wants = journal_start(settings);
+	if (settings->on_crash) {
+		crash_start();
+		wants = (struct journal_wants){.anything = true, .every_call = true};
+	}
 	listening = (struct recorder){.every_call = wants.every_call, .event = on_event, .call = on_call};
 	if (wants.anything)
 		atomic_store_explicit(&recorder, &listening, memory_order_release);
+	pthread_setcancelstate(cancel, NULL);
 }

@@ -11,8 +11,9 @@
 
 #include "core/view.h"
 #include "host/process.h"
-#include "record/crash.h"
 #include "record/describe.h"
+#include "record/flights.h"
+#include "record/now.h"
 #include "record/output.h"
 #include "record/trace.h"
 #include "standard/calls.h"
@@ -32,12 +33,6 @@ static struct output output = {.path = path, .path_size = sizeof path, .head = "
  */
 static _Atomic(uint64_t) introduced;
 static bool every_call;
-
-bool trace_start(const char *where, bool calls_too)
-{
-	every_call = calls_too;
-	return output_start(&output, where);
-}
 
 /* ---- lines */
 
@@ -127,7 +122,7 @@ static void introduce_process(int pid, int tid, uint64_t at)
 	finish(&line, "}},\n");
 
 	struct text time = text_in(wall, sizeof wall - 1);
-	journal_print_time(&time);
+	now_print(&time);
 	*time.at = '\0';
 	line = line_in(buffer, sizeof buffer);
 	begin(&line, "{\"ph\":\"i\",\"s\":\"p\",\"cat\":\"process\",\"name\":", "start", pid, tid, at);
@@ -173,7 +168,7 @@ static void introduce_object(const struct stack_object *object)
 {
 	char buffer[EVENT_LINE], id[2 * sizeof object->build_id + 1];
 	struct line line = line_in(buffer, sizeof buffer);
-	struct moment now = journal_moment(false);
+	struct moment now = now_moment(false);
 	for (unsigned i = 0; i < object->build_id_size; i++) {
 		id[2 * i] = "0123456789abcdef"[object->build_id[i] >> 4];
 		id[2 * i + 1] = "0123456789abcdef"[object->build_id[i] & 15];
@@ -245,7 +240,7 @@ static void span(const char *category, unsigned number, const char *consumer, co
 {
 	char buffer[EVENT_LINE], head[64];
 	struct line line = line_in(buffer, sizeof buffer);
-	struct moment now = journal_moment(false);
+	struct moment now = now_moment(false);
 	struct text text = text_in(head, sizeof head - 1);
 	if (at)
 		now.at = at;
@@ -333,7 +328,7 @@ static void flow_event(const char *head, int pid, int tid, uint64_t at, int chil
 
 void trace_fork(int parent, int parent_thread, uint64_t at)
 {
-	struct moment now = journal_moment(false);
+	struct moment now = now_moment(false);
 	uint64_t then = began();
 	if (then < at)
 		then = at;
@@ -375,7 +370,7 @@ static bool put_account(struct line *line, const struct account *account, bool f
 void trace_finding(const struct view *view, const char *kind, const char *call, const char *what,
                    const struct account *accounts, unsigned count, unsigned more)
 {
-	struct moment now = journal_moment(false);
+	struct moment now = now_moment(false);
 	char *buffer = mmap(NULL, FINDING_LINE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (buffer == MAP_FAILED)
 		return;
@@ -437,4 +432,13 @@ void trace_crash(const char *signal, uintptr_t address, const uintptr_t *frames,
 			text_back(&line.text, &before);
 	}
 	finish(&line, "]}},\n");
+}
+
+bool trace_start(const char *where, bool calls_too)
+{
+	every_call = calls_too;
+	if (!output_start(&output, where))
+		return false;
+	now_new_thread = trace_thread;
+	return true;
 }

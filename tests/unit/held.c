@@ -1,5 +1,5 @@
 /*
- * held.c: a library to be loaded, held and unloaded by test-scope.c. It has an
+ * held.c: a library to be loaded, held and unloaded by test-object.c. It has an
  * exit handler and a destructor of its own.
  */
 #include <stdlib.h>

@@ -6,8 +6,8 @@ UNIT_TESTS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test-*.
 unit: $(UNIT_TESTS)
 
 $(B)/unit/test-process: UNIT_LINK = -Wl,--wrap=madvise
-$(B)/unit/test-scope: UNIT_FLAGS = -DHELD=$(call c_string,$(ABSOLUTE_B)/unit/held.so)
-$(B)/unit/test-scope: $(B)/unit/held.so
+$(B)/unit/test-object: UNIT_FLAGS = -DHELD=$(call c_string,$(ABSOLUTE_B)/unit/held.so)
+$(B)/unit/test-object: $(B)/unit/held.so
 
 # without sanitizers, whose exit handlers do not go with an unloaded library
 $(B)/unit/%.so: tests/unit/%.c

@@ -1,0 +1,97 @@
+/*
+ * state.c: see state.h.
+ */
+#include "core/gate.h"
+#include "core/sessions.h"
+#include "core/state.h"
+#include "core/view.h"
+#include "host/events.h"
+
+bool state_mine_inlock(const struct life *life)
+{
+	return life->state == LIFE_BUSY && life->owner == thread_self();
+}
+
+bool state_is_retired(const struct view *view)
+{
+	return atomic_load(&view->module->retired) || atomic_load(&view->retired);
+}
+
+void state_refresh_inlock(struct view *view)
+{
+	const struct module *m = view->module;
+	const struct recorder *listening = events_recorder();
+	bool on = !listening || !listening->every_call;
+	if (m->settings.observe)
+		on = on && (!listening || atomic_load(&view->may_pass));
+	else
+		on = on && m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
+		     m->settings.drain == DRAIN_NO && !sessions_translated(m);
+	view_live_inlock(view, on && !state_is_retired(view));
+}
+
+/*
+ * First thing after taking the lock. In the process that began, all counts are
+ * zero and this does nothing.
+ */
+void state_inherit_inlock(struct module *m)
+{
+	struct life *life = m->life;
+	if (life->inherited)
+		return;
+	life->inherited = true;
+	sessions_inherit(m);
+	for (unsigned i = 0; i < atomic_load(&views_made); i++)
+		if (views[i].module == m && views[i].count > 0)
+			life->references++;
+	if (life->references > 0 && m->settings.fork == FORK_OFF)
+		life->state = LIFE_UP;
+}
+
+/* Until something has changed. A signal handler may fork meanwhile: then this is a child. */
+void state_sleep_inlock(struct module *m)
+{
+	bell_wait(&m->life->changed, &m->life->lock, 0);
+	process_enter();
+	state_inherit_inlock(m);
+}
+
+void state_count_inlock(struct view *view, unsigned count)
+{
+	struct life *life = view->module->life;
+	if (view->count == 0)
+		life->references++; /* matched in state_release_inlock() */
+	if (view->count == 0 || view_inherited_inlock(view))
+		view_life_inlock(view)->changes++;
+	CHANGE(view->count, count);
+	CHANGE(view->finalised, false);
+	view_life_inlock(view)->counted = true;
+	state_refresh_inlock(view);
+}
+
+void state_release_inlock(struct view *view)
+{
+	view->module->life->references--; /* matches state_count_inlock() */
+	view->count = 0;
+	view->finalised = true;
+	view_life_inlock(view)->changes++;
+	state_refresh_inlock(view);
+}
+
+void state_begin_inlock(struct life *life, bool initialising)
+{
+	life->state = LIFE_BUSY;
+	life->initialising = initialising;
+	life->owner = thread_self();
+	if (initialising) {
+		life->attempt++;
+		life->inside = 0; /* whoever never came back from the life before */
+		life->polling = 0;
+	}
+}
+
+void state_end_inlock(struct life *life, unsigned state)
+{
+	life->state = state;
+	bell_ring(&life->changed);
+}

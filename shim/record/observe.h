@@ -1,0 +1,18 @@
+/*
+ * observe.h: mode = observe. There the module answers, whatever it is asked, so what may crash is told of
+ * before the module is called, and history.h keeps the counts that elsewhere the core keeps.
+ */
+#ifndef P11SHIM_OBSERVE_H
+#define P11SHIM_OBSERVE_H
+
+#include "record/tell.h"
+
+/* Around a recorded call of a view on an observed module. No lock may be held. */
+void observe_before(const struct view *view, unsigned function, const uintptr_t *words,
+                    struct call_snapshot *snapshot);
+void observe_after(struct view *view, unsigned function, CK_RV rv, const struct call_snapshot *snapshot);
+
+/* Which views' calls may take the fast path has changed. */
+void observe_refresh(const struct module *module);
+
+#endif
