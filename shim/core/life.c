@@ -76,6 +76,19 @@ static CK_RV reset(struct module *m)
 	return arguments_initialise(m, m->initialise, true);
 }
 
+/* The module has called C_Initialize from inside its own: what it counted there counts if that went well. */
+static void settle_nested_inlock(const struct module *m, bool good)
+{
+	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
+		struct view_life *now = view_life_inlock(&views[i]);
+		if (views[i].module == m && now->nested > 0) {
+			if (good)
+				state_count_inlock(&views[i], views[i].count + now->nested);
+			now->nested = 0;
+		}
+	}
+}
+
 /*
  * The real C_Initialize, from DOWN, with m->given, m->initialise and m->finalise
  * set. Called and returns with the lock held; drops it for the call. CKR_OK: UP.
@@ -124,14 +137,7 @@ static CK_RV bring_up_inlock(struct module *m)
 		life->failed_attempt = life->attempt;
 		life->failure = rv;
 	}
-	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
-		struct view_life *now = view_life_inlock(&views[i]);
-		if (views[i].module == m && now->nested > 0) {
-			if (rv == CKR_OK)
-				state_count_inlock(&views[i], views[i].count + now->nested);
-			now->nested = 0;
-		}
-	}
+	settle_nested_inlock(m, rv == CKR_OK);
 	if (rv == CKR_OK && inherited && !life->foreign) {
 		logins_forget(m);
 		sessions_make_stale(m); /* a new life: the parent's sessions are not in it (F4) */
@@ -194,60 +200,77 @@ static CK_RV nested_initialise_inlock(struct view *view)
 	return CKR_OK;
 }
 
+/* What an initialise brings along, and what of it has not been given to the module. */
+struct initialise {
+	const struct list *list;
+	struct module_arguments given;
+	char *text; /* see arguments_copy_text() */
+	void *hold;
+	unsigned long waited_for; /* the attempt of another thread that this one has waited for; 0: none */
+};
+
+/*
+ * One step of C_Initialize, with the lock held. False: the state has changed meanwhile, or may have; it
+ * is to be looked at again.
+ */
+static bool try_to_initialise_inlock(struct view *view, struct initialise *it, CK_RV *rv)
+{
+	struct module *m = view->module;
+	struct life *life = m->life;
+	if (state_mine_inlock(life)) {
+		*rv = nested_initialise_inlock(view);
+		return true;
+	}
+	if (life->state == LIFE_BUSY) {
+		it->waited_for = life->initialising ? life->attempt : 0;
+		state_sleep_inlock(m);
+		return false;
+	}
+	if (it->waited_for && life->state == LIFE_DOWN && life->failed_attempt >= it->waited_for) {
+		*rv = life->failure; /* what this thread waited for failed, for everybody (C5) */
+		return true;
+	}
+	if (life->state == LIFE_UP) {
+		bool inherited = view_inherited_inlock(view);
+		*rv = CKR_OK;
+		if (view->count > 0 && !inherited && m->settings.already_report)
+			*rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
+		else
+			state_count_inlock(view, inherited ? 1 : view->count + 1);
+		return true;
+	}
+	if (!it->hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
+		lock_give(&life->lock);
+		it->hold = module_hold(m);
+		lock_take(&life->lock);
+		*rv = CKR_GENERAL_ERROR;
+		return !it->hold;
+	}
+	/* A list kept beyond its module's end leads nowhere: no attempt for others to wait for. */
+	*rv = lists_supports(it->list, CALL_C_Initialize)
+	              ? first_initialise_inlock(view, it->list, &it->given, &it->text, &it->hold)
+	              : CKR_GENERAL_ERROR;
+	return true;
+}
+
 CK_RV life_initialise(struct view *view, const struct list *list, CK_VOID_PTR pInitArgs)
 {
 	struct module *m = view->module;
 	struct life *life = m->life;
-	struct module_arguments given;
+	struct initialise it = {.list = list};
 	if (state_is_retired(view))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	if (!arguments_read(&given, pInitArgs))
+	if (!arguments_read(&it.given, pInitArgs))
 		return CKR_ARGUMENTS_BAD;
+	if (it.given.args.pReserved)
+		it.text = arguments_copy_text(it.given.args.pReserved);
 
-	void *hold = NULL;
-	char *text = given.args.pReserved ? arguments_copy_text(given.args.pReserved) : NULL;
 	CK_RV rv = CKR_OK;
-	unsigned long waited_for = 0;
 	lock_take(&life->lock);
 	state_inherit_inlock(m);
 	bool was_inherited = view_inherited_inlock(view);
-	for (;;) {
+	while (!try_to_initialise_inlock(view, &it, &rv))
 		state_inherit_inlock(m);
-		if (state_mine_inlock(life)) {
-			rv = nested_initialise_inlock(view);
-			break;
-		}
-		if (life->state == LIFE_BUSY) {
-			waited_for = life->initialising ? life->attempt : 0;
-			state_sleep_inlock(m);
-			continue;
-		}
-		if (waited_for && life->state == LIFE_DOWN && life->failed_attempt >= waited_for) {
-			rv = life->failure; /* what we waited for failed, for everybody (C5) */
-			break;
-		}
-		if (life->state == LIFE_UP) {
-			if (view->count > 0 && !view_inherited_inlock(view) && m->settings.already_report)
-				rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
-			else
-				state_count_inlock(view, view_inherited_inlock(view) ? 1 : view->count + 1);
-			break;
-		}
-		if (!hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
-			lock_give(&life->lock);
-			hold = module_hold(m);
-			lock_take(&life->lock);
-			if (hold)
-				continue;
-			rv = CKR_GENERAL_ERROR;
-			break;
-		}
-		/* A list kept beyond its module's end leads nowhere: no attempt for others to wait for. */
-		rv = lists_supports(list, CALL_C_Initialize)
-		             ? first_initialise_inlock(view, list, &given, &text, &hold)
-		             : CKR_GENERAL_ERROR;
-		break;
-	}
 	/*
 	 * A wrapper must learn that the module below carried its state over the fork,
 	 * else it would be taken for new itself, and its sessions for stale. What it
@@ -255,9 +278,9 @@ CK_RV life_initialise(struct view *view, const struct list *list, CK_VOID_PTR pI
 	 */
 	bool carried = rv == CKR_OK && was_inherited && life->foreign;
 	lock_give(&life->lock);
-	if (text)
-		free(text);
-	object_release(hold); /* REENTRANT: no lock held */
+	if (it.text)
+		free(it.text);
+	object_release(it.hold); /* REENTRANT: no lock held */
 	if (carried && inside_a_wrapper())
 		rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
 	return rv;

@@ -156,10 +156,9 @@ struct parameter {
 	CK_RV rv;
 };
 
-/* False: there is nothing to say of it. The text then is as it was, or will be put back. */
-static bool put_parameter(const struct line *line, const struct parameter *p)
+/* A parameter that is no pointer. False: it is one, or nothing is told of it. */
+static bool put_word(const struct line *line, const struct parameter *p)
 {
-	bool answered = p->rv == CKR_OK || p->rv == CKR_BUFFER_TOO_SMALL;
 	switch (p->kind) {
 	case PARAMETER_SLOT:
 	case PARAMETER_SESSION:
@@ -181,16 +180,15 @@ static bool put_parameter(const struct line *line, const struct parameter *p)
 	case PARAMETER_MECHANISM_TYPE:
 		put_quoted(line, names_mechanism(p->word), p->word);
 		return true;
-	case PARAMETER_SECRET_LENGTH:
-	case PARAMETER_LABEL:
-		return false;
 	default:
-		break;
+		return false;
 	}
-	if (!p->word) {
-		text_put(line->text, line->json ? "null" : "NULL");
-		return true;
-	}
+}
+
+/* A pointer that is not NULL, and what it leads to. False: nothing is told of it. */
+static bool put_pointed_to(const struct line *line, const struct parameter *p)
+{
+	bool answered = p->rv == CKR_OK || p->rv == CKR_BUFFER_TOO_SMALL;
 	switch (p->kind) {
 	case PARAMETER_SECRET:
 		text_put(line->text, line->json ? "\"hidden\"" : "hidden");
@@ -226,6 +224,19 @@ static bool put_parameter(const struct line *line, const struct parameter *p)
 	default:
 		return false;
 	}
+}
+
+/* False: there is nothing to say of it. The text then is as it was, or will be put back. */
+static bool put_parameter(const struct line *line, const struct parameter *p)
+{
+	if (put_word(line, p))
+		return true;
+	if (p->kind == PARAMETER_SECRET_LENGTH || p->kind == PARAMETER_LABEL)
+		return false;
+	if (p->word)
+		return put_pointed_to(line, p);
+	text_put(line->text, line->json ? "null" : "NULL");
+	return true;
 }
 
 void describe_call(struct text *text, unsigned function, const uintptr_t *words, CK_RV rv, bool json)
