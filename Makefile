@@ -198,7 +198,7 @@ $(B)/shim/.tools: FORCE | $(B)/shim
 .PHONY: FORCE
 FORCE:
 
-include tests/unit/unit.mk docs/docs.mk scripts/p11shim.mk scripts/release.mk
+include tests/unit/unit.mk docs/docs.mk scripts/command.mk scripts/release.mk
 include $(wildcard tests/programs/programs.mk tests/mock/mock.mk tests/doors/doors.mk tests/bench/bench.mk tests/fork/fork.mk tests/findings/findings.mk tests/trace/trace.mk tests/fuzz/fuzz.mk)
 
 ifneq ($(filter install% uninstall%,$(MAKECMDGOALS)),)

@@ -17,7 +17,7 @@ setup_file() {
 	cp "$SHIM" "$TREE/build/libp11shim.so"
 	cp "$BUILD/p11shim-info" "$TREE/build"
 	cp "$ROOT/scripts/p11shim" "$PLACE/bin"
-	cp -r "$ROOT"/scripts/p11shim-*.sh "$ROOT/config" "$PLACE/share/p11shim"
+	cp -r "$ROOT"/scripts/command/p11shim-*.sh "$ROOT/config" "$PLACE/share/p11shim"
 	cp "$SHIM" "$PLACE/lib/libp11shim.so"
 	gcc -o "$MADE/specimen" "$ROOT/tests/wrapper/specimen.c"
 	gcc -shared -fPIC -o "$MADE/audit.so" "$ROOT/tests/wrapper/audit.c"

@@ -92,7 +92,7 @@ asked() {
 	# offered COMMAND LINE
 	offered() {
 		timeout 60 fish --no-config -c 'source $argv[1]; complete -C $argv[2]' \
-			"$TREE/scripts/p11shim-completion.fish" "$1" | sed 's/\t.*//' | tr '\n' '|'
+			"$TREE/scripts/command/p11shim-completion.fish" "$1" | sed 's/\t.*//' | tr '\n' '|'
 	}
 	while IFS='|' read -r line expected; do
 		run offered "$line"
@@ -117,7 +117,7 @@ asked() {
 # bats test_tags=all
 @test "contract J1: completion in zsh" {
 	command -v zsh >/dev/null || skip "no zsh here"
-	cp "$TREE/scripts/p11shim-completion.zsh" ../_p11shim
+	cp "$TREE/scripts/command/p11shim-completion.zsh" ../_p11shim
 	cat >../inner <<-'ZSH'
 		PS1= fpath=($HERE $fpath)
 		autoload -Uz compinit

@@ -168,7 +168,7 @@ keys_of_library() {
 }
 
 @test "contract I4: libp11shim(7) explains every finding, and no other" {
-	sed -n 's/^ *\[[A-Z_]*\] = "\([a-z-]*\)",$/\1/p' "$ROOT/shim/record/findings.c" | sort >told
+	sed -n 's/^ *\[[A-Z_]*\] = "\([a-z-]*\)",$/\1/p' "$ROOT/shim/record/tell.c" | sort >told
 	[ "$(wc -l <told)" -ge 12 ]
 	section libp11shim.7 FINDINGS | sed -n 's/^\*\([a-z-]*\)\*$/\1/p' | sort >written
 	diff told written

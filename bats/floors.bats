@@ -63,3 +63,20 @@ floors() {
 	assert_line '    core/life.o takes view from core/view.o'
 	assert_line 'record/log.h is not complete in itself:'
 }
+
+@test "floors: what only glibc has is asked for in host/ and record/stack.c" {
+	plant host/linker 'void *dlvsym(void *, char *, char *); void *f(void); void *f(void) { return dlvsym(0, 0, 0); }'
+	plant record/stack 'int backtrace(void **, int); int g(void); int g(void) { return backtrace(0, 0); }'
+	floors
+	assert_output ''
+	plant core/view 'void *dlvsym(void *, char *, char *); void *h(void); void *h(void) { return dlvsym(0, 0, 0); }'
+	plant entrance/door '#include <dlfcn.h>
+int i(int flags); int i(int flags) { return flags & 8; } // RTLD_DEEPBIND'
+	plant record/crash 'int backtrace(void **, int); int j(void); int j(void) { return backtrace(0, 0); }'
+	sed -i 's/ & 8/ \& RTLD_DEEPBIND/' small/entrance/door.c
+	floors
+	assert_failure 1
+	assert_line 'core/view.o takes dlvsym, which only glibc has'
+	assert_line 'record/crash.o takes backtrace, which only glibc has'
+	assert_line --regexp '^entrance/door.c:2:.*RTLD_DEEPBIND.*\(only glibc has that\)$'
+}

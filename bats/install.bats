@@ -181,9 +181,9 @@ in_tree() {
 	in_tree DESTDIR="$HERE/stage" PREFIX=/usr DATADIR=/usr/share install
 	run stage/usr/bin/p11shim help settings
 	assert_success
-	cmp "$TREE/scripts/p11shim-completion.bash" stage/usr/share/bash-completion/completions/p11shim
-	cmp "$TREE/scripts/p11shim-completion.zsh" stage/usr/share/zsh/site-functions/_p11shim
-	cmp "$TREE/scripts/p11shim-completion.fish" stage/usr/share/fish/vendor_completions.d/p11shim.fish
+	cmp "$TREE/scripts/command/p11shim-completion.bash" stage/usr/share/bash-completion/completions/p11shim
+	cmp "$TREE/scripts/command/p11shim-completion.zsh" stage/usr/share/zsh/site-functions/_p11shim
+	cmp "$TREE/scripts/command/p11shim-completion.fish" stage/usr/share/fish/vendor_completions.d/p11shim.fish
 	in_tree DESTDIR="$HERE/stage" PREFIX=/usr DATADIR=/usr/share uninstall
 	run find stage -type f
 	assert_output ''
@@ -390,7 +390,7 @@ none_lives() {
 # complete_words WORDS: what the last may become, each followed by a bar.
 complete_words() {
 	PATH=$TREE/scripts:$PATH timeout -k 5 60 bash -c '
-		. "$0/scripts/p11shim-completion.bash"
+		. "$0/scripts/command/p11shim-completion.bash"
 		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 		_p11shim
 		printf "%s|" "${COMPREPLY[@]}"' "$TREE" "$@"
@@ -409,7 +409,7 @@ complete_words() {
 @test "contract J1: completion: words from files are words, and executed by nobody" {
 	# the name of a module, as a .module file has it
 	run bash -c '
-		. "$0/scripts/p11shim-completion.bash"
+		. "$0/scripts/command/p11shim-completion.bash"
 		_p11shim_words "" "\$(touch $PWD/executed) * \`touch $PWD/executed\` one.so
 			two.so"
 		printf "%s|" "${COMPREPLY[@]}"

@@ -6,7 +6,7 @@
 #   $WORK/hostile.trace names that are markup or worse
 #   report              p11shim report, LIMIT seconds at most (120)
 
-REPORT=$ROOT/scripts/p11shim-report
+REPORT=$ROOT/scripts/command/p11shim-report
 SAMPLE=$ROOT/tests/report/sample.py
 WORK=$BATS_FILE_TMPDIR # the sample's objects lie in a directory with a space in its name
 OBJECTS="$WORK/some objects"

@@ -1359,7 +1359,7 @@ install_there() {
 	mkdir files
 	touch files/log 'files/a trace'
 	cat >complete <<-'BASH'
-		. "$1/scripts/p11shim-completion.bash"
+		. "$1/scripts/command/p11shim-completion.bash"
 		PATH=$1/scripts:$PATH
 		cd files
 		complete_words() {
@@ -1404,13 +1404,13 @@ install_there() {
 # Left to make check-all. It says nothing about what the scripts do.
 # bats test_tags=all
 @test "the scripts are what they say: shellcheck, executable, options as the manual page has them" {
-	run shellcheck -x "$ROOT/scripts/p11shim" "$ROOT/scripts/p11shim-completion.bash" "$ROOT"/scripts/p11shim-*.sh
+	run shellcheck -x "$ROOT/scripts/p11shim" "$ROOT/scripts/command/p11shim-completion.bash" "$ROOT"/scripts/command/p11shim-*.sh
 	assert_output ''
 	[ -x "$ROOT/scripts/p11shim" ]
 	run p11shim run --help
 	for option in --log --log-level --trace --trace-level --observe --debug --config --set; do
 		assert_line --regexp "^  $option "
 		grep -qF -- "*$option*" "$ROOT/docs/p11shim.1.scd"
-		grep -qF -- " $option" "$ROOT/scripts/p11shim-complete.sh"
+		grep -qF -- " $option" "$ROOT/scripts/command/p11shim-complete.sh"
 	done
 }

@@ -1,8 +1,6 @@
 /*
  * exit.c: see exit.h.
  */
-#include <link.h>
-
 #include "core/exit.h"
 #include "core/life.h"
 #include "core/state.h"
@@ -50,10 +48,7 @@ static bool is_later(const struct module *m, const struct view *view)
 {
 	if (view->shared)
 		return true; /* nobody knows who that is */
-	for (const struct link_map *map = m->object.map; map; map = map->l_next)
-		if (map == view->consumer.map)
-			return true;
-	return false;
+	return object_is_later(&m->object, &view->consumer);
 }
 
 /*

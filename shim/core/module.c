@@ -60,7 +60,7 @@ void modules_opened(const char *path)
 void modules_closed(const void *handle)
 {
 	for (unsigned i = 0; i < atomic_load(&modules_made); i++)
-		if (modules[i].object.map == handle && !atomic_load(&modules[i].gone))
+		if (object_has_handle(&modules[i].object, handle) && !atomic_load(&modules[i].gone))
 			tell_event(.kind = EVENT_CLOSED, .module = &modules[i]);
 }
 

@@ -98,10 +98,8 @@ struct view *view_of(struct module *module, const struct object *consumer)
 	struct view *view = find(module, consumer);
 	if (!view)
 		view = make_inlock(module, consumer, VIEWS - MODULES + atomic_load(&modules_made));
-	if (view) { /* it may have been loaded anew, elsewhere */
-		view->consumer.map = consumer->map;
-		view->consumer.base = consumer->base;
-	}
+	if (view) /* it may have been loaded anew, elsewhere */
+		object_move(&view->consumer, consumer);
 	lock_give(&p11shim_forgotten.state.registry);
 	if (view)
 		return view;

@@ -56,14 +56,14 @@ UNSANITIZED void *p11shim_door_dlsym(struct door_frame *frame)
  */
 UNSANITIZED static bool watched(int flags)
 {
-	return flags & RTLD_DEEPBIND || atomic_load_explicit(&modules_made, memory_order_relaxed);
+	return linker_hides(flags) || atomic_load_explicit(&modules_made, memory_order_relaxed);
 }
 
 UNSANITIZED void *p11shim_door_dlopen(struct door_frame *frame)
 {
 	if (UNLIKELY(watched((int)frame->argument[1])) &&
 	    lookup_before_load((const char *)frame->argument[0], (int)frame->argument[1]))
-		frame->argument[1] &= ~(uintptr_t)RTLD_DEEPBIND;
+		frame->argument[1] &= ~LINKER_HIDES;
 	return linker_next(LINKER_DLOPEN);
 }
 
@@ -71,7 +71,7 @@ UNSANITIZED void *p11shim_door_dlmopen(struct door_frame *frame)
 {
 	if (UNLIKELY(watched((int)frame->argument[2])) &&
 	    lookup_before_load((const char *)frame->argument[1], (int)frame->argument[2]))
-		frame->argument[2] &= ~(uintptr_t)RTLD_DEEPBIND;
+		frame->argument[2] &= ~LINKER_HIDES;
 	return linker_next(LINKER_DLMOPEN);
 }
 

@@ -1,7 +1,6 @@
 /*
  * lookup.c: see lookup.h.
  */
-#include <dlfcn.h>
 #include <errno.h>
 
 #include "call/call.h"
@@ -85,7 +84,7 @@ bool lookup_before_load(const char *path, int flags)
 			errno = error;
 		}
 	}
-	if (!(flags & RTLD_DEEPBIND))
+	if (!linker_hides(flags))
 		return false;
 	start();
 	return !settings_disabled() && settings_strip_deepbind();

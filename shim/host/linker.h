@@ -27,4 +27,15 @@ void *linker_dlopen(const char *path, int flags);
 void *linker_dlmopen(long space, const char *path, int flags);
 int linker_dlclose(void *handle);
 
+/*
+ * RTLD_DEEPBIND, a flag of glibc's dlopen alone: an object that is loaded with it finds the C library's own
+ * dlsym before the library's door.
+ */
+static inline bool linker_hides(int flags)
+{
+	return flags & RTLD_DEEPBIND;
+}
+
+#define LINKER_HIDES ((uintptr_t)RTLD_DEEPBIND)
+
 #endif

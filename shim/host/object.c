@@ -53,6 +53,27 @@ bool object_of(const void *address, struct object *object)
 	return true;
 }
 
+void object_move(struct object *object, const struct object *now)
+{
+	object->map = now->map;
+	object->base = now->base;
+}
+
+/* The linker keeps objects in the order in which they were loaded. */
+bool object_is_later(const struct object *a, const struct object *b)
+{
+	for (const struct link_map *map = a->map; map; map = map->l_next)
+		if (map == b->map)
+			return true;
+	return false;
+}
+
+/* In glibc a handle is the link_map. */
+bool object_has_handle(const struct object *object, const void *handle)
+{
+	return object->map == handle;
+}
+
 bool object_same_instance(const struct object *a, const struct object *b)
 {
 	return a->map == b->map && a->base == b->base;

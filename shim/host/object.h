@@ -33,6 +33,15 @@ bool object_instance(const void *address, struct object *object);
 /* Sets device and inode of the file that object->path leads to. */
 void object_identify(struct object *object);
 
+/* The same object, loaded anew and perhaps elsewhere: takes over where it lies. */
+void object_move(struct object *object, const struct object *now);
+
+/* Was b loaded after a? False: before it, or it is gone. */
+bool object_is_later(const struct object *a, const struct object *b);
+
+/* Is that what dlopen gave for the object? */
+bool object_has_handle(const struct object *object, const void *handle);
+
 bool object_same_instance(const struct object *a, const struct object *b);
 bool object_same_file(const struct object *a, const struct object *b);
 

@@ -2,7 +2,6 @@
  * crash.c: see crash.h.
  */
 #include <errno.h>
-#include <execinfo.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -109,7 +108,7 @@ static uintptr_t where(const ucontext_t *context)
 /* The stack that the signal came into; all but the innermost are return addresses. */
 static unsigned find_stack(uintptr_t innermost)
 {
-	int n = backtrace(frames, COUNT(frames)), first = 0;
+	int n = stack_frames(frames, COUNT(frames)), first = 0;
 	unsigned count = 0;
 	while (first < n && (uintptr_t)frames[first] != innermost)
 		first++;
@@ -119,7 +118,7 @@ static unsigned find_stack(uintptr_t innermost)
 	return count;
 }
 
-/* backtrace() comes last: what it does in the middle of everything is least certain. */
+/* stack_frames() comes last: what it does in the middle of everything is least certain. */
 static void tell(const struct fatal *signal, const siginfo_t *info, const ucontext_t *context)
 {
 	put_head(signal->name, info);

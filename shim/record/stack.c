@@ -250,6 +250,11 @@ stack_id stack_take(void)
 	return frames ? keep(frame, frames) : 0;
 }
 
+int stack_frames(void **frames, int most)
+{
+	return backtrace(frames, most);
+}
+
 stack_id stack_of_caller(const void *caller)
 {
 	uint64_t frame;

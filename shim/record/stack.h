@@ -27,6 +27,9 @@ void stack_start(void);
  */
 stack_id stack_take(void);
 
+/* The calling thread's frames as addresses, at most so many; how many. For the handler of fatal signals. */
+int stack_frames(void **frames, int most);
+
 /* One frame only: a call that returns to that address. */
 stack_id stack_of_caller(const void *caller);
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # p11shim-completion.bash: completes the command line of p11shim, for bash. Read by
-# bash-completion when it is installed, or: . scripts/p11shim-completion.bash
+# bash-completion when it is installed, or: . scripts/command/p11shim-completion.bash
 #
 # What there is to offer p11shim itself tells: p11shim-complete.sh.
 

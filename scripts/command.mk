@@ -15,12 +15,12 @@ FISHDIR = $(DATADIR)/fish/vendor_completions.d
 COMPLETIONS = $(COMPLETIONDIR)/p11shim $(ZSHDIR)/_p11shim $(FISHDIR)/p11shim.fish
 
 INFO = $(B)/p11shim-info
-PARTS = $(addprefix scripts/p11shim-,text.sh elf.sh programs.sh preload.sh words.sh starters.sh named.sh modules.sh list.sh run.sh complete.sh)
-REPORT_PARTS = $(wildcard scripts/report/*)
+PARTS = $(addprefix scripts/command/p11shim-,text.sh elf.sh programs.sh preload.sh words.sh starters.sh named.sh modules.sh list.sh run.sh complete.sh)
+REPORT_PARTS = $(wildcard scripts/command/report/*)
 CONFIG_FILES = config/p11shim.conf config/modules.conf
 
 # What there is in DATADIR/p11shim, for both to go by.
-SHARED = $(notdir $(PARTS)) p11shim-report $(REPORT_PARTS:scripts/%=%) $(CONFIG_FILES)
+SHARED = $(notdir $(PARTS)) p11shim-report $(REPORT_PARTS:scripts/command/%=%) $(CONFIG_FILES)
 SHARE = $(DESTDIR)$(DATADIR)/p11shim
 
 all: $(INFO)
@@ -33,7 +33,7 @@ INFO_FORTIFY = $(if $(or $(findstring _FORTIFY_SOURCE,$(THEIR_CFLAGS)),$(findstr
 INFO_FLAGS = -Ishim $(OPT) -g $(WARNINGS) -fstack-protector-strong $(INFO_FORTIFY) $(REPRODUCIBLE) -fPIE -pie \
 	-Wl,-z,relro,-z,now,-z,noexecstack $(THEIR_CFLAGS) $(THEIR_LDFLAGS) -std=gnu11 -D_GNU_SOURCE -Wl,--wrap=fgets
 
-INFO_SOURCES = $(addprefix scripts/p11shim-,info.c ask.c guard.c settings.c info.h guard.h)
+INFO_SOURCES = $(addprefix scripts/command/p11shim-,info.c ask.c guard.c settings.c info.h guard.h)
 INFO_OBJECTS = $(addprefix $(B)/shim/,$(addprefix settings/,settings.o read.o keys.o nearest.o match.o file.o builtin.o) entrance/version.o base/text.o)
 $(INFO): $(INFO_SOURCES) $(INFO_OBJECTS) $(HEADERS)
 	$(LD_)$(REPRODUCIBLE_CC) $(INFO_FLAGS) -o $@.new $(filter %.c %.o,$^) $(INIH) -ldl
@@ -60,16 +60,16 @@ endif
 install-command: $(B)/shim/version
 	$(call quiet,INSTALL $(DESTDIR)$(BINDIR)/p11shim)install -d $(DESTDIR)$(BINDIR) $(SHARE)/report $(SHARE)/config $(addprefix $(DESTDIR),$(dir $(COMPLETIONS)))
 	@sed -e "s|^version=.*|version='$$(cat $<)'|" -e "s|^libdir=.*|libdir='$(LIBDIR)'|" \
-		scripts/p11shim >$(DESTDIR)$(BINDIR)/p11shim.new
+		scripts/command/p11shim >$(DESTDIR)$(BINDIR)/p11shim.new
 	@chmod 755 $(DESTDIR)$(BINDIR)/p11shim.new
 	@mv -f $(DESTDIR)$(BINDIR)/p11shim.new $(DESTDIR)$(BINDIR)/p11shim
 	@install -m 644 $(PARTS) $(SHARE)
-	@install -m 755 scripts/p11shim-report $(SHARE)
+	@install -m 755 scripts/command/p11shim-report $(SHARE)
 	@install -m 644 $(REPORT_PARTS) $(SHARE)/report
 	@install -m 644 $(CONFIG_FILES) $(SHARE)/config
-	@install -m 644 scripts/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
-	@install -m 644 scripts/p11shim-completion.zsh $(DESTDIR)$(ZSHDIR)/_p11shim
-	@install -m 644 scripts/p11shim-completion.fish $(DESTDIR)$(FISHDIR)/p11shim.fish
+	@install -m 644 scripts/command/p11shim-completion.bash $(DESTDIR)$(COMPLETIONDIR)/p11shim
+	@install -m 644 scripts/command/p11shim-completion.zsh $(DESTDIR)$(ZSHDIR)/_p11shim
+	@install -m 644 scripts/command/p11shim-completion.fish $(DESTDIR)$(FISHDIR)/p11shim.fish
 
 uninstall-command: $(B)/shim/version
 	$(call quiet,REMOVE  $(DESTDIR)$(BINDIR)/p11shim)rm -f $(addprefix $(DESTDIR),$(BINDIR)/p11shim $(COMPLETIONS)) $(addprefix $(SHARE)/,$(SHARED))
