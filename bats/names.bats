@@ -2,7 +2,7 @@
 # The standard's names of numbers (shim/standard/names.def, shim/standard/returns.def with the
 # numbers in shim/standard/pkcs11.h): compared, one by one, with the headers of others.
 #
-# Needs nothing of the library itself; its own look-ups: tests/unit/test-names.c.
+# Needs nothing of the library itself; its own look-ups: tests/unit/standard/test-names.c.
 
 load helper
 
