@@ -322,7 +322,7 @@ line_of() {
 	run "$BATS_TEST_TMPDIR/usr/bin/p11shim-report" "$RICH"
 	assert_failure 1
 	assert_output --partial 'its own files are missing'
-	cp -r "$ROOT/scripts/report" "$BATS_TEST_TMPDIR/usr/share/p11shim/"
+	cp -r "$ROOT/scripts/command/report" "$BATS_TEST_TMPDIR/usr/share/p11shim/"
 	ln -s ../usr/bin/p11shim-report "$BATS_TEST_TMPDIR/bin/linked"
 	for program in "$BATS_TEST_TMPDIR/usr/bin/p11shim-report" "$BATS_TEST_TMPDIR/bin/linked"; do
 		run timeout 60 "$program" "$RICH"

@@ -1404,7 +1404,7 @@ install_there() {
 # Left to make check-all. It says nothing about what the scripts do.
 # bats test_tags=all
 @test "the scripts are what they say: shellcheck, executable, options as the manual page has them" {
-	run shellcheck -x "$ROOT/scripts/p11shim" "$ROOT/scripts/command/p11shim-completion.bash" "$ROOT"/scripts/command/p11shim-*.sh
+	run shellcheck -x "$ROOT/scripts/command/p11shim" "$ROOT/scripts/command/p11shim-completion.bash" "$ROOT"/scripts/command/p11shim-*.sh
 	assert_output ''
 	[ -x "$ROOT/scripts/p11shim" ]
 	run p11shim run --help
