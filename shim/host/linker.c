@@ -34,7 +34,7 @@
 
 static const char function_name[LINKER_FUNCTIONS][8] = {"dlsym", "dlopen", "dlmopen", "dlclose"};
 
-static _Atomic(void *) next[LINKER_FUNCTIONS];
+_Atomic(void *) linker_known[LINKER_FUNCTIONS];
 static _Atomic(void *) glibc[LINKER_FUNCTIONS];
 
 UNSANITIZED static void *find_glibc(enum linker_function function)
@@ -51,19 +51,16 @@ UNSANITIZED static void *find_glibc(enum linker_function function)
 	return found;
 }
 
-UNSANITIZED void *linker_next(enum linker_function function)
+UNSANITIZED void *linker_find_next(enum linker_function function)
 {
-	void *found = atomic_load_explicit(&next[function], memory_order_acquire);
-	if (UNLIKELY(!found)) {
-		void *(*glibc_dlsym)(void *, const char *) =
-		        (void *(*)(void *, const char *))find_glibc(LINKER_DLSYM);
-		int error = errno;
-		found = glibc_dlsym(RTLD_NEXT, function_name[function]);
-		errno = error;
-		if (!found)
-			found = find_glibc(function);
-		atomic_store_explicit(&next[function], found, memory_order_release);
-	}
+	void *(*glibc_dlsym)(void *, const char *) =
+	        (void *(*)(void *, const char *))find_glibc(LINKER_DLSYM);
+	int error = errno;
+	void *found = glibc_dlsym(RTLD_NEXT, function_name[function]);
+	errno = error;
+	if (!found)
+		found = find_glibc(function);
+	atomic_store_explicit(&linker_known[function], found, memory_order_release);
 	return found;
 }
 

@@ -16,8 +16,18 @@
 /* The functions of the dynamic linker that the library has a door for. */
 enum linker_function { LINKER_DLSYM, LINKER_DLOPEN, LINKER_DLMOPEN, LINKER_DLCLOSE, LINKER_FUNCTIONS };
 
-/* The next function of that name in the chain of interposers, as the host would have got it. Never NULL. */
-void *linker_next(enum linker_function function);
+/*
+ * The next function of that name in the chain of interposers, as the host would have got it. Never NULL.
+ * Every dlsym of the host comes through here, so what is known already is read on the spot.
+ */
+extern _Atomic(void *) linker_known[LINKER_FUNCTIONS];
+void *linker_find_next(enum linker_function function);
+
+UNSANITIZED static inline void *linker_next(enum linker_function function)
+{
+	void *found = atomic_load_explicit(&linker_known[function], memory_order_acquire);
+	return UNLIKELY(!found) ? linker_find_next(function) : found;
+}
 
 /* The next dlsym in that chain. */
 void *linker_dlsym(void *handle, const char *name);
