@@ -1,5 +1,5 @@
 /*
- * moment.h: when something happened, and by what way it came to that.
+ * moment.h: when something happened, on which thread, and by which calls (its stack).
  */
 #ifndef P11SHIM_MOMENT_H
 #define P11SHIM_MOMENT_H

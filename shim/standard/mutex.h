@@ -9,7 +9,7 @@
 
 #include "standard/pkcs11.h"
 
-/* The four functions, into the arguments, whatever stood there. */
+/* Puts the four functions into the arguments, in place of what stood there. */
 void mutex_functions(CK_C_INITIALIZE_ARGS *args);
 
 #endif
