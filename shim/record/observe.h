@@ -1,6 +1,6 @@
 /*
- * observe.h: mode = observe. There the module answers, whatever it is asked, so what may crash is told of
- * before the module is called, and history.h keeps the counts that elsewhere the core keeps.
+ * observe.h: mode = observe. There every call goes to the module. So what may crash is told of before the
+ * module is called, and history.h keeps the counts that the core keeps elsewhere.
  */
 #ifndef P11SHIM_OBSERVE_H
 #define P11SHIM_OBSERVE_H

@@ -1,8 +1,8 @@
 /*
  * recorder.c: see recorder.h.
  *
- * What is told here may come from any thread, in any state of it but inside malloc or the dynamic
- * linker. No lock of the lower floors is held.
+ * Any thread may tell an event, wherever it is but inside malloc or the dynamic linker. It holds no lock of
+ * the lower floors then.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,7 +24,7 @@
 #include "settings/settings.h"
 #include "standard/calls.h"
 
-/* What is not as it is for any module, and why. */
+/* Tells a setting that this module has and not all modules, and where it was set. */
 static void tell_setting(void *module, const struct explanation *e)
 {
 	if (!e->global && strcmp(e->section, "*") != 0)
@@ -149,7 +149,7 @@ static bool is_life_cycle(unsigned function)
 	       function == CALL_C_LoginUser || function == CALL_C_Logout;
 }
 
-/* Never the PIN. */
+/* Tells of a life-cycle call, but never the PIN. */
 static void tell_life_cycle(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                             const struct moment *moment)
 {
@@ -169,8 +169,8 @@ static void tell_life_cycle(const struct view *view, unsigned function, const ui
 static struct recorder listening;
 
 /*
- * A call. What the consumer has passed is snapshot at when the call is over, by the words as it gave
- * them.
+ * Records a call. What the consumer has passed is looked at when the call is over, by the words as the
+ * consumer gave them.
  */
 static CK_RV on_call(struct view *view, unsigned function, const uintptr_t *words, const void *caller,
                      struct call *call, CK_RV (*carry_out)(struct call *call))
