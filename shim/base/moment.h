@@ -6,7 +6,7 @@
 
 #include "base/common.h"
 
-typedef uint32_t stack_id; /* 0: unknown; record/stack.h knows what it stands for */
+typedef uint32_t stack_id; /* 0: unknown; record/stack.h knows the stack of a number */
 
 struct moment {
 	uint64_t at; /* nanoseconds of CLOCK_MONOTONIC; 0: never */

@@ -35,7 +35,7 @@ CK_RV forward_real(struct call *call);
 /* Any call between C_Initialize and C_Finalize with which the shim does nothing else. */
 CK_RV forward_plain(struct call *call);
 
-/* mode = observe: the module's own answer, whatever it is. */
+/* mode = observe: passes the call on, and the module's own answer back, whatever that is. */
 CK_RV forward_observed(struct call *call);
 
 /* ---- sessions.c (PKCS #11 2.40, 3.0, 3.2: 5.6 Session management) */
@@ -49,7 +49,7 @@ CK_RV call_C_CloseAllSessions(struct call *call);
 /* C_Login, C_LoginUser, C_Logout. */
 CK_RV call_login(struct call *call);
 
-/* logout = held: a consumer's logout waits until no other one needs the token. */
+/* Does logout = held apply? Then a consumer's logout waits until no other consumer needs the token. */
 bool login_is_held(const struct call *call);
 
 /*

@@ -82,7 +82,7 @@ static unsigned functions_of(CK_VERSION *version)
 		return 0;
 	if (version->minor < 2)
 		return CALLS_3_0;
-	version->minor = 2; /* a newer one begins with what 3.2 has */
+	version->minor = 2; /* a newer version begins with what 3.2 has */
 	return CALLS_3_2;
 }
 

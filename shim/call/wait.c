@@ -75,7 +75,7 @@ static uint64_t pause_after(uint64_t cost, uint64_t delay)
 	return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
 
-/* In forgotten memory, at the places of the module's life and the view. */
+/* Both lie in forgotten memory, at the places of the module's life and of the view. */
 static struct events *events_of(const struct view *view)
 {
 	return &p11shim_forgotten.state.events[view->module->life - p11shim_forgotten.state.life];
@@ -297,10 +297,9 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 }
 
 /*
- * C_WaitForSlotEvent of the view; function: the module's own. Without
- * CKF_DONT_BLOCK it returns when there is an event, when the view finalises
- * (CKR_CRYPTOKI_NOT_INITIALIZED), or when the module gives another answer than
- * CKR_NO_EVENT: that answer. No lock may be held.
+ * C_WaitForSlotEvent of the view; function: the module's own. Without CKF_DONT_BLOCK it returns when there is
+ * an event, when the view finalises (CKR_CRYPTOKI_NOT_INITIALIZED), or when the module's answer is another
+ * one than CKR_NO_EVENT; then that is the answer here, too. No lock may be held.
  */
 static CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS flags, CK_SLOT_ID_PTR pSlot,
                                  CK_VOID_PTR pReserved)
@@ -345,7 +344,7 @@ void wait_joined(struct view *view, void *function, bool was_up)
 		drain_backlog_inlock(view, events, function);
 	} else {
 		for (unsigned i = 0; i < COUNT(events->slots); i++)
-			events->slots[i].number = 0; /* of the module's life before */
+			events->slots[i].number = 0; /* they are of the module's life before */
 		events->answered = false;
 	}
 	struct view_events *own = own_inlock(view);

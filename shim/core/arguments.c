@@ -11,7 +11,7 @@
 #include "standard/calls.h"
 #include "standard/mutex.h"
 
-/* Reads the standard's six fields, no more. False: not legal. */
+/* See arguments.h. */
 bool arguments_read(struct module_arguments *given, const CK_C_INITIALIZE_ARGS *args)
 {
 	memset(given, 0, sizeof *given);

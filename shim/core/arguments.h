@@ -7,7 +7,7 @@
 
 #include "core/model.h"
 
-/* Reads the standard's six fields of what a consumer gave, no more. False: not legal. */
+/* Reads the standard's six fields of what a consumer gave, and no more. False: they are not legal. */
 bool arguments_read(struct module_arguments *given, const CK_C_INITIALIZE_ARGS *args);
 
 /*

@@ -194,11 +194,11 @@ static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
 	return CKR_OK;
 }
 
-/* C_Initialize from inside the module's own C_Initialize or C_Finalize. */
+/* The module calls C_Initialize from inside its own C_Initialize or C_Finalize. */
 static CK_RV nested_initialise_inlock(struct view *view)
 {
 	if (!view->module->life->initialising)
-		return CKR_FUNCTION_FAILED; /* on its way down: there is nothing to wait for */
+		return CKR_FUNCTION_FAILED; /* the module is on its way down: there is nothing to wait for */
 	view_life_inlock(view)->nested++;
 	return CKR_OK;
 }
@@ -243,7 +243,7 @@ static bool try_to_initialise_inlock(struct view *view, struct initialise *it, C
 			state_count_inlock(view, inherited ? 1 : view->count + 1);
 		return true;
 	}
-	if (!it->hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
+	if (!it->hold && !atomic_load(&m->hold)) { /* a child may have inherited a hold */
 		lock_give(&life->lock);
 		it->hold = module_hold(m);
 		lock_take(&life->lock);
@@ -373,10 +373,10 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	if (lost > 0)
 		tell_event(.kind = EVENT_CALLS_DID_NOT_RETURN, .view = view, .number = lost);
 	int cancel;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* other threads wait for this one */
 	CK_RV rv = CKR_OK;
 	if (life->foreign) {
-		close_sessions(view, sessions); /* not ours to finalise (C6) */
+		close_sessions(view, sessions); /* the shim is not to finalise it (C6) */
 	} else {
 		int begun = process_linker_begin();
 		rv = real_finalise(m, pReserved);
@@ -435,7 +435,7 @@ CK_RV life_finalise(struct view *view, CK_VOID_PTR pReserved)
 	} else if (view->count > 1) {
 		view->count--;
 	} else if (life->state == LIFE_DOWN) {
-		state_release_inlock(view); /* a child lets go of what only the parent had (F3) */
+		state_release_inlock(view); /* the child lets go of what only the parent had (F3) */
 		if (life->references == 0)
 			hold = atomic_exchange(&m->hold, NULL);
 	} else if (life->references > 1) {
@@ -488,7 +488,7 @@ CK_RV life_enter(struct view *view, struct ticket *ticket, enum call_kind kind)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	lock_take(&life->lock);
 	state_inherit_inlock(m);
-	/* A child's threads wait for the one that brings the module up again. */
+	/* The threads of a child wait for the thread that brings the module up again. */
 	while (life->state == LIFE_BUSY && !state_mine_inlock(life) && view->count > 0)
 		state_sleep_inlock(m);
 	if (life->state == LIFE_DOWN)

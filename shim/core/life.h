@@ -35,7 +35,7 @@ struct standing {
 	bool left;             /* finalised, and not initialised since */
 	bool up;               /* the module is up */
 	bool inherited;        /* it counts, but in the process that this one was forked from */
-	unsigned long changes; /* see process.h */
+	unsigned long changes; /* see struct view_life */
 	bool retired;          /* the process is exiting, and the module may be destroyed for it */
 };
 struct standing life_standing(struct view *view);

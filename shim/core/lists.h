@@ -29,9 +29,9 @@ bool lists_supports(const struct list *list, unsigned function);
 /* A function list that a module hands out. Never freed. */
 struct raw_list {
 	const void *_Atomic list; /* the module's; NULL while the module is gone */
-	CK_VERSION version;       /* what the view's list says */
+	CK_VERSION version;       /* the version that the views' lists say */
 	unsigned functions;
-	bool from_interface; /* from C_GetInterface*, with these flags; else from C_GetFunctionList */
+	bool from_interface; /* from C_GetInterface*, with these flags; false: from C_GetFunctionList */
 	CK_FLAGS flags;
 	struct raw_list *next;
 };

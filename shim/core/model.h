@@ -60,12 +60,12 @@ struct module {
 	struct module_arguments given;     /* what the consumer asked for */
 	char *reserved_text;               /* what given.args.pReserved pointed to, if that was text */
 	struct module_arguments arguments; /* what the module has been given */
-	void *initialise, *finalise;       /* the module's functions that were used */
+	void *initialise, *finalise;       /* the module's functions, from the list that initialised it */
 	void *close_session;
-	bool was_up;          /* in this process or one that it was forked from */
+	bool was_up;          /* it was, in this process or one that this was forked from */
 	_Atomic(void *) hold; /* keeps it loaded while it is initialised */
 
-	/* sessions.c, under life.sessions; inherited by a child */
+	/* sessions.c, under life.sessions; a child inherits them */
 	struct session *sessions, *real_sessions, *stale;
 	unsigned long session_epoch;  /* changes when all sessions become stale at once */
 	CK_SESSION_HANDLE last_shown; /* the last consumer's handle that the shim made up */
@@ -92,7 +92,7 @@ struct view {
 	        may_pass; /* mode = observe, recorded: its calls may take the fast path (record/observe.c) */
 	_Atomic(struct list *) lists;
 
-	/* Under life.lock of the module. A child inherits them as they are. */
+	/* Under life.lock of the module. A child inherits these as they are. */
 	unsigned count;
 	bool finalised; /* this consumer had initialised the module, and no longer has */
 
@@ -102,8 +102,8 @@ struct view {
 };
 
 /*
- * One function list of one view. Never freed. The view's own list of exported
- * functions (for consumers that look functions up one by one) has no table.
+ * One function list of one view. Never freed. The list of the functions that a consumer looks up one by one
+ * has no table.
  */
 struct list {
 	unsigned number; /* the number of its slots in the gate */

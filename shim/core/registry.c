@@ -28,7 +28,7 @@ static struct module *find(const struct object *object, bool gone)
 	return NULL;
 }
 
-/* What a loaded instance is like; found out with no lock held. */
+/* What is found out about a loaded instance, with no lock held. */
 struct traits {
 	struct object object;
 	char *path; /* allocated */

@@ -13,7 +13,7 @@
  */
 static bool serial_enter(struct life *life, bool queues)
 {
-	if (atomic_load(&life->serialised_owner) == thread_self()) { /* only true if set by this thread */
+	if (atomic_load(&life->serialised_owner) == thread_self()) { /* true only if this thread has set it */
 		life->serialised_depth++;
 		return true;
 	}

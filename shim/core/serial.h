@@ -6,7 +6,7 @@
 
 #include "core/model.h"
 
-/* What a call of a consumer is to the life cycle: see life_enter(). */
+/* How the life cycle takes a call of a consumer: see life_enter(). */
 enum call_kind { MODULE_CALL, MODULE_POLL, MODULE_BLOCKS };
 
 /*

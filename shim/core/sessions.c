@@ -288,7 +288,7 @@ static void add_to_stale_inlock(struct module *module)
 			continue;
 		}
 		HASH_ADD(hh, module->stale, shown, sizeof s->shown, s);
-		if (!s->hh.tbl) { /* no memory: this handle can no longer be told from others */
+		if (!s->hh.tbl) { /* no memory: this handle can no longer be told from good ones */
 			free(s);
 			module->all_stale = true;
 		}

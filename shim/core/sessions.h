@@ -21,7 +21,7 @@ struct module;
 struct session;
 struct moment;
 
-/* One session, taken out to be closed. */
+/* One session that was taken out of the tables to be closed. */
 struct taken_session {
 	CK_SESSION_HANDLE shown, real;
 	CK_SLOT_ID slot;
@@ -86,7 +86,7 @@ void sessions_forget_all(struct module *module);
 /* A child has initialised the module anew: all sessions that it inherited become stale. */
 void sessions_make_stale(struct module *module);
 
-/* In a new process: makes what was inherited safe to read. Under life.lock. */
+/* In a new process: makes the inherited tables safe to read. Under life.lock. */
 void sessions_inherit(struct module *module);
 
 #endif

@@ -33,10 +33,7 @@ static void tell_problem(void *nothing, const char *problem)
 	tell_event(.kind = EVENT_PROBLEM, .text = problem);
 }
 
-/*
- * `environ` is looked up when it is needed: a reference to it would cost every process at its
- * start.
- */
+/* `environ` is looked up only when it is needed: a reference to it would cost every process at its start. */
 static void start_recording(void)
 {
 	struct settings_recording recording = settings_recording();

@@ -19,7 +19,7 @@ struct view;
 
 enum event_kind {
 	/* of the process */
-	EVENT_FORKED,             /* this process has been found to be a forked child */
+	EVENT_FORKED,             /* the shim has found this process to be a forked child */
 	EVENT_PROBLEM,            /* text: a mistake in the settings */
 	EVENT_NO_ROOM_FOR_MODULE, /* text: the path of a module, which is left alone */
 	EVENT_EXIT,               /* the process ends; nothing of the shim runs after this */
@@ -28,14 +28,14 @@ enum event_kind {
 	EVENT_LOADED,            /* text: its path. It was met for the first time, or loaded anew */
 	EVENT_OPENED_AGAIN,      /* it is about to be opened by a dlopen of the host */
 	EVENT_CLOSED,            /* it is about to be closed by a dlclose of the host */
-	EVENT_UNLOADED,          /* text: its path. It was found to be gone from memory */
+	EVENT_UNLOADED,          /* text: its path. The shim has found it to be gone from memory */
 	EVENT_GONE_AT_LAST,      /* it is gone; until now the shim had held it, initialised */
 	EVENT_SERIALISED,        /* it cannot lock: one call at a time from now on */
 	EVENT_REAL_INITIALISE,   /* rv: its C_Initialize has answered; text: why it was called, or NULL */
 	EVENT_REAL_FINALISE,     /* the same of its C_Finalize */
 	EVENT_UP,                /* it is initialised from now on */
 	EVENT_DOWN,              /* it is finalised from now on */
-	EVENT_LOGGED_OUT,        /* rv: its answer to a C_Logout that had been held back */
+	EVENT_LOGGED_OUT,        /* rv: its answer to a C_Logout that the shim had held back */
 	EVENT_RETIRED,           /* the process is exiting: no call goes to it any more */
 	EVENT_RETIRED_FOR_LATER, /* the same, but only of consumers that were loaded after it */
 

@@ -54,8 +54,8 @@ bool object_still_there(const struct object *object);
 void *object_own_symbol(const struct object *object, const char *name);
 
 /*
- * Can the module destroy itself at exit by handlers of its own (C++ objects,
- * atexit)? Answered by its imports (contract C10).
+ * Can the module destroy itself at exit by handlers of its own (C++ objects, atexit)? What it imports tells
+ * (contract C10).
  */
 bool object_has_exit_handlers(const struct object *object);
 

@@ -62,8 +62,8 @@ struct life {
 /* A view's state in this process; under life.lock of its module. */
 struct view_life {
 	bool counted;          /* its count was made in this process; else a count is the parent's */
-	unsigned nested;       /* counts that a running initialise of the module made itself */
-	unsigned long changes; /* how often it has begun or ceased to count, for the record */
+	unsigned nested;       /* counts that the module itself made in its running initialise */
+	unsigned long changes; /* how often it has begun or ceased to count; for the record */
 };
 
 /* Slot events that were found. Belongs to call/wait.c, which explains it. */

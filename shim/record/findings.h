@@ -11,7 +11,10 @@
 
 #include "record/tell.h"
 
-/* Around a recorded call. words: as the consumer gave them. No lock may be held. */
+/*
+ * To be called around a recorded call. words: those of the call, as the consumer gave them. No lock may be
+ * held.
+ */
 void findings_before(struct view *view, unsigned function, const uintptr_t *words,
                      struct call_snapshot *snapshot);
 void findings_after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,

@@ -42,10 +42,10 @@ void journal_write_note(const char *event, const char *format, ...) __attribute_
 void journal_up(const struct module *module, bool up);
 void journal_has(const struct view *view, bool has, uint64_t at);
 
-/* This process has been found to be a forked one. */
+/* The shim has found this process to be a forked child. */
 void journal_forked(void);
 
-/* A call, when it is over, for the sinks that want every call. */
+/* A call that is over, for the sinks that want every call. */
 void journal_recorded(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                       const struct moment *began);
 

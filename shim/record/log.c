@@ -19,8 +19,8 @@
 static enum { NO_LOG, TO_FILE, TO_SYSLOG } sink;
 static bool keep_lines;
 /*
- * In .data on purpose, where it fills the rest of the one page that is written
- * at every start: as part of .bss, ld.so would have to clear that rest.
+ * This lies in .data on purpose, where it fills the rest of the one page that is written at every start. If
+ * it lay in .bss, ld.so would have to clear that rest.
  */
 static char path[3328] __attribute__((section(".data")));
 static struct output output = {.path = path, .path_size = sizeof path};

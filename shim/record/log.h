@@ -1,10 +1,10 @@
 /*
  * log.h: the log, one line an event (contract I2), and the last lines kept for a crash (I5).
  *
- * A line is put together on the stack; nothing here takes a lock, so lines of different threads stand in
- * the order in which they were written. Nothing here allocates (syslog() would; its socket is written
- * to directly). Whatever goes wrong, the line is lost and the program goes on. errno is kept. No write or
- * open here lets a thread be cancelled.
+ * A line is put together on the stack. Nothing here takes a lock, so lines of different threads stand in the
+ * order in which they were written. Nothing here allocates (syslog() would; so its socket is written to
+ * directly). Whatever goes wrong, the line is lost and the program goes on. errno is kept. No write or open
+ * here lets a thread be cancelled.
  */
 #ifndef P11SHIM_LOG_H
 #define P11SHIM_LOG_H

@@ -15,7 +15,7 @@
 
 void (*now_new_thread)(int pid, int tid, uint64_t at, bool once);
 
-/* UTC by calculation: gmtime() takes a lock that a child may find held. */
+/* UTC is calculated here: gmtime() takes a lock that a child may find held. */
 void now_print(struct text *text)
 {
 	struct timespec t;

@@ -7,7 +7,7 @@
 
 #include "record/tell.h"
 
-/* Around a recorded call of a view on an observed module. No lock may be held. */
+/* To be called around a recorded call of a view on an observed module. No lock may be held. */
 void observe_before(const struct view *view, unsigned function, const uintptr_t *words,
                     struct call_snapshot *snapshot);
 void observe_after(struct view *view, unsigned function, CK_RV rv, const struct call_snapshot *snapshot);

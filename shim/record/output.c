@@ -26,7 +26,7 @@
 #define RLIMIT_FSIZE 1
 #define BIT(signal) (1ull << ((signal)-1)) /* in a set of the kernel's */
 #define MARK 61                            /* see is_marked() */
-#define HIGH 100                           /* out of the way of hosts that count on low numbers */
+#define HIGH 100                           /* out of the way of hosts that expect low numbers to be free */
 
 struct file {
 	unsigned long long device, inode, size;

@@ -142,7 +142,7 @@ static void on_event(const struct event *e)
 		on_event_of_process(e);
 }
 
-/* C_Initialize, C_Finalize, and what concerns logins. */
+/* Is it C_Initialize, C_Finalize, or a function that concerns logins? */
 static bool is_life_cycle(unsigned function)
 {
 	return function == CALL_C_Initialize || function == CALL_C_Finalize || function == CALL_C_Login ||

@@ -14,7 +14,7 @@
 #include "base/moment.h"
 #include "base/text.h"
 
-#define STACK_FRAMES 32 /* at most; what is further out is left off */
+#define STACK_FRAMES 32 /* at most; frames further out are left off */
 
 /* To be called first, once. May load a library; no lock may be held. */
 void stack_start(void);

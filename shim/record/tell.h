@@ -56,7 +56,7 @@ void evidence_add_last(struct evidence *evidence, const char *what, struct who_w
 void tell_finding(const struct view *view, enum finding kind, unsigned function,
                   const struct evidence *evidence, const char *format, const char *other, uint64_t number);
 
-/* When the act was, with a stack. */
+/* The moment of the act, with a stack. */
 struct moment tell_moment_of(const struct call_snapshot *snapshot);
 
 /* ---- the kinds of findings that are found in more than one place */

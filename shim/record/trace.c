@@ -66,7 +66,7 @@ static void begin(struct line *line, const char *head, const char *name, int pid
 	put_when(line, pid, tid, at);
 }
 
-/* ,"key":"value" or nothing of it */
+/* Puts ,"key":"value", or nothing of it if it does not fit. */
 static void put_pair(struct line *line, const char *key, const char *value)
 {
 	struct text before = line->text;
@@ -278,8 +278,8 @@ void trace_module(const struct module *module, bool begins)
 }
 
 /*
- * When a process began, in nanoseconds of CLOCK_MONOTONIC, to a hundredth of a
- * second; 0: unknown. From /proc, read without stdio, which allocates.
+ * When this process began, in nanoseconds of CLOCK_MONOTONIC, to a hundredth of a second; 0: unknown. It is
+ * read from /proc, without stdio, which allocates.
  */
 static uint64_t began(void)
 {

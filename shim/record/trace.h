@@ -22,7 +22,7 @@ bool trace_start(const char *path, bool every_call);
  */
 void trace_thread(int pid, int tid, uint64_t at, bool first);
 
-/* A call, when it is over: began is the moment it began, took in nanoseconds. */
+/* A call that is over. began: the moment it began; took: how long it took, in nanoseconds. */
 void trace_call(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                 const struct moment *began, uint64_t took);
 
@@ -36,7 +36,7 @@ void trace_names(const struct moment *moment);
 void trace_event(const char *consumer, const char *module, const char *event, const char *result,
                  const char *detail, const struct moment *moment);
 
-/* A view has its module initialised from then on (0: from now on), or no longer. */
+/* A view has its module initialised from now on, or no longer. at: since then; 0: now. */
 void trace_view(const struct view *view, bool begins, uint64_t at);
 
 /* A module is initialised from now on, or no longer. */

@@ -1,5 +1,5 @@
 /*
- * keys.h: the keys of settings: their names, the values they take, where they may stand.
+ * keys.h: the keys of settings: their names, the values that they take, and where they may stand.
  */
 #ifndef P11SHIM_KEYS_H
 #define P11SHIM_KEYS_H
@@ -41,7 +41,7 @@ enum key key_named(const char *name);
 /* The position of that value among the key's values; -1: the key has no such value. */
 int key_value(enum key key, const char *value);
 
-/* Which name, or value of a key, may have been meant; NULL: none is near. */
+/* The key's name, or the value of a key, that may have been meant; NULL: none is near. */
 const char *key_nearest(const char *name);
 const char *key_nearest_value(enum key key, const char *value);
 

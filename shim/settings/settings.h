@@ -52,9 +52,9 @@ struct settings_recording {
 struct settings_recording settings_recording(void);
 
 /*
- * Tells each mistake in the settings as a line for people, in reading order, and after them the
- * variables of the process that look like settings and are none. `environment` is as environ has
- * them, or NULL. To be called by one thread, once.
+ * Tells each mistake in the settings as a line for people, in reading order, and after them the variables of
+ * the process that look like settings and are none. `environment` has the form of environ, or is NULL. To be
+ * called by one thread, once.
  */
 void settings_problems(char **environment, void (*tell)(void *user, const char *problem), void *user);
 

@@ -10,7 +10,10 @@
 
 #include "standard/calls.h"
 
-/* Not by one helper macro: names such as CKM_RSA_PKCS are macros themselves, and would be replaced. */
+/*
+ * This is not done by one helper macro: names such as CKM_RSA_PKCS are macros themselves, and would be
+ * replaced.
+ */
 struct names {
 #define MECHANISM(name, value) char at_##name[sizeof #name];
 #define ATTRIBUTE(name, value, sort) char at_##name[sizeof #name];

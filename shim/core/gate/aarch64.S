@@ -37,8 +37,8 @@
 
 	.text
 /*
- * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments
- * that came in registers end, with the return address, where the others begin.
+ * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments that came in registers are laid
+ * on the stack, with the return address behind them; that ends where the other arguments begin.
  */
 	.type	gate_full, %function
 	.p2align 4
