@@ -49,7 +49,7 @@
 /* For how long a thread that must not wait for an event waits for another thread that is asking. */
 #define PATIENCE (500 * MILLISECONDS)
 
-#define THREADS 1000 /* of a view, whose places are kept; beyond that the oldest place goes */
+#define THREADS 1000 /* threads of a view whose places are kept; beyond that the oldest place goes */
 #define BACKLOG 64   /* old events that are fetched at most when a view joins */
 #define BACKLOG_PATIENCE (300 * MILLISECONDS)
 

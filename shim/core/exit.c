@@ -63,7 +63,8 @@ static bool is_later(const struct module *m, const struct view *view)
  * The destructors of objects run after all exit handlers: the program's first, then those of preloaded
  * libraries, then the others in the order in which they were loaded (but the destructors of what an object
  * needs run after the object's). If a module destroys itself there, the consumers whose destructors run
- * before that may still use it. The consumers that were loaded after it may not.
+ * before that may still use it. The consumers that were loaded after it may not: this retires the module for
+ * them.
  */
 static void retire_for_later_consumers(struct module *m)
 {

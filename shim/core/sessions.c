@@ -28,7 +28,7 @@
 struct session {
 	CK_SESSION_HANDLE shown, real;
 	CK_SLOT_ID slot;
-	struct moment opened;        /* if sessions are recorded */
+	struct moment opened;        /* when and how it was opened, if that is recorded */
 	struct view *owner;          /* unless stale; so are the next two */
 	struct session *prev, *next; /* in the owner's list */
 	UT_hash_handle hh;           /* in module->sessions, or module->stale, by shown */

@@ -234,8 +234,8 @@ void crash_start(void)
 		if (sigaction(fatal[i].number, NULL, &before[i]) != 0 || before[i].sa_handler == SIG_IGN)
 			continue;
 		/*
-		 * the flags of the shim's handler decide whether a system call goes on afterwards, and on
-		 * which stack
+		 * The flags of the shim's handler decide whether a system call goes on afterwards, and on
+		 * which stack.
 		 */
 		action.sa_flags = SA_SIGINFO | (before[i].sa_handler == SIG_DFL
 		                                        ? SA_ONSTACK

@@ -12,7 +12,7 @@
 #include "core/life.h"
 #include "record/journal.h"
 
-/* A moment, and the view whose it is. */
+/* A moment, and the view that acted then. */
 struct who_when {
 	const struct view *view; /* NULL: none */
 	struct moment moment;
@@ -31,13 +31,14 @@ uint64_t history_finalising(const struct view *view);
 void history_note_finalising(const struct view *view, uint64_t at);
 
 /*
- * Has the view the module initialised? Observed: how often, as the consumer sees it, with its parent's count.
+ * Does the view have the module initialised? Observed: how often, as the consumer sees it, with its parent's
+ * count.
  */
 unsigned history_has(const struct view *view);
 
 /*
  * Not observed: takes from life_standing() whether the view has the module initialised; the journal is told
- * if that is news.
+ * if it is news.
  */
 void history_follow(struct view *view);
 

@@ -24,7 +24,7 @@
 #include "settings/settings.h"
 #include "standard/calls.h"
 
-/* Tells a setting that this module has and not all modules, and where it was set. */
+/* Tells a setting that applies to this module and not to all modules, and where it was set. */
 static void tell_setting(void *module, const struct explanation *e)
 {
 	if (!e->global && strcmp(e->section, "*") != 0)
