@@ -1,5 +1,5 @@
 /*
- * common.h: what every room may use. Knows nothing of PKCS #11.
+ * common.h: what every file of the shim may use. It knows nothing of PKCS #11.
  */
 #ifndef P11SHIM_COMMON_H
 #define P11SHIM_COMMON_H
@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /*
- * For code that runs for every dlsym of the host, perhaps before the run-time
- * of a sanitizer has started (STYLE: sanitizers and preloads).
+ * Marks functions that run for every dlsym of the host, perhaps before the run-time of a sanitizer has
+ * started (STYLE: sanitizers and preloads).
  */
 #if defined __clang__ && __has_attribute(disable_sanitizer_instrumentation)
 #define UNSANITIZED __attribute__((disable_sanitizer_instrumentation))

@@ -1,6 +1,6 @@
 /*
- * lock.c: see lock.h. The lock is the usual one of three states over a futex:
- * who finds it held sets 2 before sleeping, and who gives back a 2 wakes one.
+ * lock.c: see lock.h. The lock is the usual one of three states over a futex: a thread that finds it held
+ * sets 2 before it sleeps, and a thread that gives back a 2 wakes one sleeper.
  */
 #include <limits.h>
 #include <linux/futex.h>

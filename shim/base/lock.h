@@ -1,14 +1,13 @@
 /*
- * lock.h: a lock and a bell, for memory that is emptied under their feet.
+ * lock.h: a lock, and a wait queue (`bell`), for memory that a fork may wipe while they are in use.
  *
- * Why not pthread's: these lie in memory that a fork wipes (process.h), and a
- * fork may come from a signal handler in the middle of taking or holding one.
- * The child's copy of that thread then goes on with a lock of zeroes. Here that
- * is a free lock, and giving back a free lock does nothing; glibc's mutex
- * asserts its owner and ends the process. Waiting is no cancellation point
- * either, so a cancelled thread never takes a lock with it.
+ * Why not pthread's: these lie in memory that the kernel wipes in a forked child (host/process.h), and a
+ * signal handler may fork in the middle of taking or holding one. The child's copy of that thread then goes
+ * on with a lock of zeroes. Here a lock of zeroes is a free lock, and giving back a free lock does nothing.
+ * glibc's mutex asserts its owner and would end the process. Waiting here is no cancellation point either, so
+ * a cancelled thread never leaves a lock held.
  *
- * Zero is a free lock and a bell that has not been rung.
+ * Zeroes are a free lock, and a wait queue that has not been woken yet.
  */
 #ifndef P11SHIM_LOCK_H
 #define P11SHIM_LOCK_H
@@ -23,7 +22,7 @@ struct lock {
 
 struct bell {
 	_Atomic(unsigned) rung;
-	unsigned waiters; /* under the lock that goes with it */
+	unsigned waiters; /* changed under the lock that goes with the bell */
 };
 
 void lock_take(struct lock *lock);
@@ -31,20 +30,20 @@ bool lock_try(struct lock *lock); /* false: it is held */
 void lock_give(struct lock *lock);
 
 /*
- * Gives the lock back, waits for the bell, at most so many nanoseconds (0: for
- * ever), or for nothing: look again; takes the lock.
+ * Gives the lock back, sleeps until the bell is rung, and takes the lock again. It sleeps for at most so many
+ * nanoseconds (0: without limit). It may also return without a reason, so the caller has to look again.
  */
 void bell_wait(struct bell *bell, struct lock *lock, uint64_t nanoseconds);
 
-/* A clock in nanoseconds, for how long to wait. */
+/* The time of that clock in nanoseconds: for how long to wait. */
 uint64_t clock_at(clockid_t which);
 
-/* Wakes all who wait. With the lock held. */
+/* Wakes all threads that wait. The caller holds the lock. */
 void bell_ring(struct bell *bell);
 
 /*
- * The calling thread, never 0. The thread pointer itself, which is what glibc's
- * pthread_self() answers: but to ask libc costs a new process a page fault.
+ * The calling thread, never 0. This is the thread pointer itself, which is what glibc's pthread_self()
+ * answers too; but to ask libc costs a new process a page fault.
  */
 static inline uintptr_t thread_self(void)
 {

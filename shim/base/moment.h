@@ -1,12 +1,12 @@
 /*
- * moment.h: when something happened, and by what way it came to that.
+ * moment.h: when something happened, on which thread, and by which calls (its stack).
  */
 #ifndef P11SHIM_MOMENT_H
 #define P11SHIM_MOMENT_H
 
 #include "base/common.h"
 
-typedef uint32_t stack_id; /* 0: unknown; record/stack.h knows what it stands for */
+typedef uint32_t stack_id; /* 0: unknown; record/stack.h knows the stack of a number */
 
 struct moment {
 	uint64_t at; /* nanoseconds of CLOCK_MONOTONIC; 0: never */

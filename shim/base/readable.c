@@ -10,9 +10,9 @@
 #include "base/readable.h"
 
 /*
- * Valgrind complains of whatever the kernel would read and nobody has written, as
- * if the program had. There pages are asked for, which is coarser: what is mapped
- * is not always readable.
+ * Is the process under Valgrind? Valgrind complains of memory that a system call would read and that has not
+ * been written, as if the program had read it. So under Valgrind the kernel is asked about pages (mincore),
+ * which is coarser: what is mapped is not always readable.
  */
 static bool by_page;
 
@@ -31,14 +31,14 @@ static bool is_mapped(uintptr_t address, size_t size)
 }
 
 /*
- * Can that be read? The kernel looks at the set of signals before it finds that it
- * does not know what to do with it; nothing is changed.
+ * Can that memory be read? The kernel reads the set of signals before it finds that it does not know what to
+ * do with it (`nonsense`); so nothing is changed.
  */
 bool is_readable(const void *start, size_t size)
 {
 	uintptr_t address = (uintptr_t)start;
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	/* What lies on the page of this very frame is there; many a consumer's results are. */
+	/* The page of this very stack frame can be read, and the results of many a consumer lie on it. */
 	if (address >= here && address <= (here | 4095) && size <= (here | 4095) + 1 - address)
 		return true;
 	const long nonsense = 0x7fff;

@@ -55,7 +55,7 @@ void text_microseconds(struct text *text, uint64_t nanoseconds)
 	text_padded(text, nanoseconds % 1000, 3);
 }
 
-/* The length of the UTF-8 character there, 0 if it is none. */
+/* The length of the UTF-8 character that begins at s; 0: none begins there. */
 static size_t character(const unsigned char *s)
 {
 	size_t n = s[0] < 0x80   ? 1
@@ -66,14 +66,17 @@ static size_t character(const unsigned char *s)
 	                         : 0;
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
-			return 0; /* so it is with the end of the string */
+			return 0; /* the end of the string comes here too */
 	if (n >= 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
 	               (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f)))
 		return 0;
 	return n;
 }
 
-/* A control, of eight bits too, or what ends a line or turns the direction of writing? */
+/*
+ * Is it a control character (of seven or eight bits), or one that ends a line or turns the direction of
+ * writing?
+ */
 static bool is_obeyed(const unsigned char *s)
 {
 	return s[0] < ' ' || s[0] == 127 || (s[0] == 0xc2 && s[1] < 0xa0) ||

@@ -1,10 +1,9 @@
 /*
  * text.h: a line being put together in a buffer of a fixed size.
  *
- * By hand and not by printf: it is done for every recorded call, and in signal
- * handlers. Nothing here allocates, takes a lock, or depends on the locale.
- * What does not fit is left out, and `cut` says so; nothing is written beyond the
- * end, and a buffer that is full stays so.
+ * This is done by hand and not by printf, since it is done for every recorded call, and in signal handlers.
+ * Nothing here allocates, takes a lock, or depends on the locale. What does not fit is left out, and `cut`
+ * says so. Nothing is written beyond the end, and a buffer that is full stays full.
  *
  *	char buffer[200];
  *	struct text line = text_in(buffer, sizeof buffer);
@@ -56,16 +55,16 @@ void text_hex(struct text *text, uint64_t number);                     /* 0x and
 void text_microseconds(struct text *text, uint64_t nanoseconds);       /* 12.345 */
 
 /*
- * A string whose contents somebody else chose: control characters and whatever
- * is no UTF-8 become '?'. For JSON, quotes and backslashes are escaped too.
+ * A string whose contents another program or library chose: control characters, and bytes that are not UTF-8,
+ * become '?'. For JSON, quotes and backslashes are escaped too.
  */
 void text_foreign(struct text *text, const char *string);
 void text_json(struct text *text, const char *string); /* with the quotes around */
 
-/* Would text_json() put it as it is, but for the quotes? */
+/* Would text_json() put the string unchanged between its quotes? */
 bool text_is_plain(const char *string);
 
-/* Back to where it was: for a part that must be whole or not at all. */
+/* Takes the text back to what it was before: for a part that must stand whole or not at all. */
 static inline void text_back(struct text *text, const struct text *before)
 {
 	text->at = before->at;

@@ -99,7 +99,7 @@ static CK_RV full_path(unsigned index, const struct gate_frame *frame)
 	process_enter();
 	const struct recorder *listening = events_recorder();
 	if (UNLIKELY(listening)) {
-		uintptr_t word[CALL_PARAMETERS]; /* carrying it out may change those of the call */
+		uintptr_t word[CALL_PARAMETERS]; /* to carry it out may change the words of the call */
 		memcpy(word, call.word, sizeof word);
 		return listening->call(call.view, call.function, word, call.caller, &call, carry_out);
 	}

@@ -11,14 +11,14 @@
 #include "host/events.h"
 #include "host/process.h"
 
-/* The module's own function with the consumer's words. */
+/* See call.h. */
 CK_RV forward_real(struct call *call)
 {
 	return serial_call(call->module, lists_target(call->list, call->function),
 	                   calls[call->function].parameters, call->word, MODULE_CALL);
 }
 
-/* After a fork: the number that the module knows the session by (F4). */
+/* After a fork: replaces the consumer's handle of the session by the module's (F4). */
 static CK_RV translate_session(struct call *call)
 {
 	CK_SESSION_HANDLE real;
@@ -30,7 +30,7 @@ static CK_RV translate_session(struct call *call)
 	return CKR_OK;
 }
 
-/* Any call between C_Initialize and C_Finalize. */
+/* See call.h. */
 CK_RV forward_plain(struct call *call)
 {
 	struct ticket ticket;
@@ -51,7 +51,7 @@ static void forget_sessions(struct session *sessions)
 		;
 }
 
-/* mode = observe, recorded: which sessions there are, as the module has answered. */
+/* mode = observe, while recording: notes which sessions there are, by what the module has answered. */
 static void note_observed(const struct call *call)
 {
 	struct taken_session session;
@@ -74,7 +74,7 @@ static void note_observed(const struct call *call)
 	}
 }
 
-/* mode = observe: the module's own answer, whatever it is. */
+/* See call.h. */
 CK_RV forward_observed(struct call *call)
 {
 	void *target = lists_target(call->list, call->function);

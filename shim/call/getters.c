@@ -1,7 +1,7 @@
 /*
  * getters.c: see getters.h.
  *
- * The module is held while it is asked, so that what it hands out does not go with it.
+ * The module is held while it is asked, so that it cannot be unloaded together with what it hands out.
  */
 #include <string.h>
 
@@ -13,8 +13,8 @@
 #include "host/events.h"
 
 /*
- * The view's list for what the module handed out. If there is no room the
- * shared view's; NULL: not even that (contract B5).
+ * The view's list for what the module handed out. If there is no room, it is the shared view's; NULL: not
+ * even that has room (contract B5).
  */
 static struct list *wrap(struct view *view, const struct raw_list *kind)
 {
@@ -27,8 +27,8 @@ static struct list *wrap(struct view *view, const struct raw_list *kind)
 }
 
 /*
- * A module's own list is the same for everybody: who asks is told by the caller.
- * Any other list belongs to a view already.
+ * Which view is asking? A module's own list is the same for all consumers; there the address of the caller
+ * tells which consumer it is. Any other list belongs to a view already.
  */
 static struct view *view_asking(const struct list *list, const void *caller)
 {
@@ -48,7 +48,7 @@ CK_RV getters_function_list(struct list *list, const void *caller, CK_FUNCTION_L
 		return CKR_ARGUMENTS_BAD;
 	void *hold = module_hold(module);
 	if (!hold)
-		return CKR_GENERAL_ERROR; /* a function kept beyond its module's end */
+		return CKR_GENERAL_ERROR; /* a consumer has kept the function beyond its module's end */
 	struct view *view = view_asking(list, caller);
 	const void *handed_out = module->settings.observe ? NULL : lists_known(module);
 	CK_RV rv = CKR_OK;
@@ -73,7 +73,7 @@ CK_RV getters_function_list(struct list *list, const void *caller, CK_FUNCTION_L
 	return rv;
 }
 
-/* How many functions an interface of that version has; 0: not one that we know. */
+/* How many functions an interface of that version has; 0: the shim does not know that version. */
 static unsigned functions_of(CK_VERSION *version)
 {
 	if (version->major == 2)
@@ -82,11 +82,14 @@ static unsigned functions_of(CK_VERSION *version)
 		return 0;
 	if (version->minor < 2)
 		return CALLS_3_0;
-	version->minor = 2; /* a newer one begins with what 3.2 has */
+	version->minor = 2; /* a newer version begins with what 3.2 has */
 	return CALLS_3_2;
 }
 
-/* The view's interface for one of the module's; the same one if it is not to be wrapped. */
+/*
+ * The view's interface for an interface of the module's. If that is not to be wrapped, it is returned as it
+ * is.
+ */
 static const CK_INTERFACE *wrap_interface(struct view *view, const CK_INTERFACE *handed_out)
 {
 	if (!handed_out->pInterfaceName || !handed_out->pFunctionList ||

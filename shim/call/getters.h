@@ -1,8 +1,8 @@
 /*
- * getters.h: C_GetFunctionList, C_GetInterface and C_GetInterfaceList by a slot (contract B; PKCS #11
- * 3.0: 5.4): the module is asked, and what it hands out is made into lists of the view.
+ * getters.h: C_GetFunctionList, C_GetInterface and C_GetInterfaceList, called through a slot (contract B;
+ * PKCS #11 3.0: 5.4). The module is asked, and what it hands out is made into lists of the view.
  *
- * caller: an address in the consumer; words: of the call. No lock may be held.
+ * caller: an address in the consumer; words: those of the call. No lock may be held.
  */
 #ifndef P11SHIM_GETTERS_H
 #define P11SHIM_GETTERS_H

@@ -1,5 +1,5 @@
 /*
- * login.c: login and logout (contract D2). Who needs which token is known by core/logins.h.
+ * login.c: login and logout (contract D2). core/logins.h knows which view needs which token.
  */
 #include <pthread.h>
 
@@ -21,7 +21,10 @@ static CK_RV one_word(struct call *call, unsigned function, uintptr_t word)
 	return serial_call(call->module, lists_target(call->list, function), 1, &word, MODULE_CALL);
 }
 
-/* By whatever session there is; some may have died or are being closed. By a new one if there is none. */
+/*
+ * Logs out by any session on that slot that works; some may have died, or are being closed. If there is none,
+ * by a new session.
+ */
 static CK_RV log_out_by_any(struct call *call, CK_SLOT_ID slot)
 {
 	CK_SESSION_HANDLE session = 0;
@@ -40,12 +43,12 @@ static CK_RV log_out_by_any(struct call *call, CK_SLOT_ID slot)
 	return rv;
 }
 
-/* What somebody wished for while others needed the token. */
+/* Does the logout that a view wished for while other views needed the token. */
 static void log_out_at_last(struct call *call, CK_SLOT_ID slot)
 {
 	struct ticket ticket;
 	if (life_enter(call->module->shared, &ticket, MODULE_CALL) != CKR_OK)
-		return; /* finalised: logged out */
+		return; /* the module is finalised, and so logged out */
 	CK_RV rv = log_out_by_any(call, slot);
 	life_leave(call->module->shared, &ticket);
 	tell_event(.kind = EVENT_LOGGED_OUT, .module = call->module, .rv = rv);
@@ -54,8 +57,8 @@ static void log_out_at_last(struct call *call, CK_SLOT_ID slot)
 }
 
 /*
- * The view has closed a session there, or finalised: does it still need the token?
- * Others wait for this thread, which must not be cancelled meanwhile.
+ * The view has closed a session there, or finalised: does it still need the token? Other threads wait for
+ * this thread, which must not be cancelled meanwhile.
  */
 void login_leave_token(struct call *call, struct view *view, CK_SLOT_ID slot)
 {
@@ -76,7 +79,7 @@ static CK_RV held_login(struct call *call, CK_SLOT_ID slot)
 {
 	CK_RV rv = forward_plain(call);
 	if (rv == CKR_OK)
-		logins_all_out(call->module, slot); /* it was logged out, whoever may have been in before */
+		logins_all_out(call->module, slot); /* it was logged out before: no view was logged in */
 	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
 		logins_in(call->view, slot);
 	return rv;
@@ -100,8 +103,8 @@ static CK_RV held_logout(struct call *call, CK_SLOT_ID slot)
 }
 
 /*
- * One login or logout of a module at a time: others wait for this thread, which
- * must not be cancelled meanwhile.
+ * One login or logout of a module at a time: other threads wait for this thread, which must not be cancelled
+ * meanwhile.
  */
 static CK_RV held(struct call *call)
 {
@@ -120,7 +123,10 @@ static CK_RV held(struct call *call)
 	return rv;
 }
 
-/* C_Login, C_LoginUser, C_Logout: the standard's, per process and token, unless logout = held. */
+/*
+ * C_Login, C_LoginUser, C_Logout. Unless logout = held, they work as the standard says: per process and
+ * token.
+ */
 CK_RV call_login(struct call *call)
 {
 	return login_is_held(call) ? held(call) : forward_plain(call);

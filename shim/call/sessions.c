@@ -6,7 +6,7 @@
 #include "core/lists.h"
 #include "core/sessions.h"
 
-/* The view finalised while it opened this one, which nobody else would close. */
+/* The view finalised while it opened this session. No other call would close it, so it is closed here. */
 static CK_RV close_at_once(struct call *call, CK_SESSION_HANDLE shown)
 {
 	struct taken_session session;
@@ -36,8 +36,8 @@ CK_RV call_C_OpenSession(struct call *call)
 }
 
 /*
- * The number may be given out again the moment the module has closed it, so it
- * is forgotten before, and put back if the session lives on.
+ * The module may give the handle out again the moment it has closed the session. So the session is forgotten
+ * before that, and put back if it lives on.
  */
 CK_RV call_C_CloseSession(struct call *call)
 {
@@ -60,8 +60,8 @@ CK_RV call_C_CloseSession(struct call *call)
 }
 
 /*
- * The caller's own sessions, one by one (contract D1). What the module would
- * say of the slot itself is asked for where there are none.
+ * Closes the consumer's own sessions, one by one (contract D1). If it has none, the module is asked about the
+ * slot, so that the answer is what the module would say of the slot itself.
  */
 static CK_RV close_all(struct call *call)
 {

@@ -1,23 +1,22 @@
 /*
  * wait.c: see wait.h.
  *
- * Events are numbered per module as they are found. For each slot the number of
- * its last one is kept, and for each waiting thread the number up to which it
- * has seen all; what a thread has yet to see are the slots with a larger number,
- * the smallest first. So an event needs no list of who is still to get it.
+ * Events are numbered per module as they are found. For each slot the number of its last event is kept, and
+ * for each waiting thread the number up to which it has seen all. A thread has yet to see the slots with a
+ * larger number, the smallest number first. So an event needs no list of the threads that are still to get
+ * it.
  *
- * Which thread asks the module: whoever finds that it is time and that nobody
- * else is asking (`asking`). The others sleep until the bell rings or until it is
- * time again. Nothing is held while the module is asked. Its real C_Finalize
- * waits for that one call to come back (life_enter, module.c), so the module is
- * never finalised under a thread that only polls it.
+ * Which thread asks the module: the first one that finds that it is time and that no other thread is asking
+ * (`asking`). The others sleep until the bell rings or until it is time again. No lock is held while the
+ * module is asked. Its real C_Finalize waits for that one call to come back (MODULE_POLL in core/life.c), so
+ * the module is never finalised under a thread that only polls it.
  *
- * A wait ends when its view finalises, although an initialise may follow at once
- * and the module may live on: each C_Finalize changes the view's epoch and rings,
- * and a thread that finds another epoch than it began with goes home.
+ * A wait ends when its view finalises, although the view may initialise again at once, and the module may
+ * live on. For this, each C_Finalize changes the view's epoch and rings the bell, and a thread that finds
+ * another epoch than it began with returns to its consumer.
  *
- * All of this is forgotten memory: in a child there are no waiters and no events.
- * What is allocated for the threads of the parent is left alone there.
+ * All of this is forgotten memory: in a child there are no waiters and no events. What was allocated for the
+ * threads of the parent is left alone there.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -37,29 +36,28 @@
 #define MILLISECONDS 1000000ULL
 
 /*
- * How long until the module is asked again. An event is to be noticed within half
- * a second, and waiting to cost less than 0.5 % of a processor: so within these
- * bounds so many times what the question itself cost. (OpenSC with two readers:
- * 2 ms.) What the answer takes is part of that half second; a module that takes
- * longer than half of it is left alone for as long, a second at most.
+ * How long until the module is asked again. An event is to be noticed within half a second, and waiting is to
+ * cost less than 0.5 % of a processor. So the pause is so many times what the question itself cost, within
+ * these bounds. (OpenSC with two readers: 2 ms.) The time that the answer takes is part of that half second.
+ * A module that takes longer than half of it is left alone for as long as it took, a second at most.
  */
 #define SHORTEST_PAUSE (200 * MILLISECONDS)
 #define PAUSE (480 * MILLISECONDS)
 #define PAUSE_PER_COST 215
 #define LONGEST_PAUSE (1000 * MILLISECONDS)
 
-/* For how long a thread waits for another that is asking, where it must not wait for an event. */
+/* For how long a thread that must not wait for an event waits for another thread that is asking. */
 #define PATIENCE (500 * MILLISECONDS)
 
-#define THREADS 1000 /* of a view, whose places are kept; then the oldest goes */
-#define BACKLOG 64   /* events that a view which joins lets pass */
+#define THREADS 1000 /* threads of a view whose places are kept; beyond that the oldest place goes */
+#define BACKLOG 64   /* old events that are fetched at most when a view joins */
 #define BACKLOG_PATIENCE (300 * MILLISECONDS)
 
 /* Up to where a thread of a view has seen the events. */
 struct reader {
 	long thread;
 	unsigned long seen;
-	struct reader *prev, *next; /* of the view; last used last */
+	struct reader *prev, *next; /* in the view's list; the place last used is last */
 };
 
 static uint64_t now(void)
@@ -77,7 +75,7 @@ static uint64_t pause_after(uint64_t cost, uint64_t delay)
 	return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
 
-/* In forgotten memory, at the places of the module's life and the view. */
+/* Both lie in forgotten memory, at the places of the module's life and of the view. */
 static struct events *events_of(const struct view *view)
 {
 	return &p11shim_forgotten.state.events[view->module->life - p11shim_forgotten.state.life];
@@ -88,9 +86,9 @@ static struct view_events *own_inlock(const struct view *view)
 	return &p11shim_forgotten.state.view_events[view - views];
 }
 
-/* ---- who has seen what; under the events' lock */
+/* ---- which thread has seen which event; under the events' lock */
 
-/* The thread's place; made where it had none: it has seen what the view has. NULL: no memory. */
+/* The calling thread's place; made if it had none: then it has seen what the view has. NULL: no memory. */
 static struct reader *reader_inlock(struct view_events *own)
 {
 	long thread = syscall(SYS_gettid);
@@ -134,7 +132,7 @@ static void note_inlock(struct events *events, CK_SLOT_ID slot)
 	bell_ring(&events->changed);
 }
 
-/* The oldest event that the thread has not seen yet; false: none. */
+/* The oldest event that the thread has not seen yet; false: there is none. */
 static bool fetch_inlock(struct events *events, struct view_events *own, CK_SLOT_ID *slot)
 {
 	struct reader *reader = reader_inlock(own);
@@ -157,10 +155,9 @@ static bool fetch_inlock(struct events *events, struct view_events *own, CK_SLOT
 /* ---- asking the module */
 
 /*
- * Is this thread inside a question to another module, asked for one that waits?
- * Then that one is a wrapper (pkcs11-spy, say), and the question is to go on to
- * the module below as the wait that it stands for, if that may be: so the true
- * answer of a module that does not support waiting comes out at the top.
+ * Is this thread inside a question to another module, asked for a thread that waits? Then that module is a
+ * wrapper (pkcs11-spy, say), and the question is to go on to the module below as the wait that it stands for,
+ * if that may be. So the true answer of a module that does not support waiting comes out at the top.
  */
 static bool is_for_a_wrapper(void)
 {
@@ -175,9 +172,9 @@ static bool is_for_a_wrapper(void)
 }
 
 /*
- * One question, by the one thread that asks. Called and returns with the lock
- * held; drops it for the call. CKR_OK: an event more has been noted. The thread is
- * not cancelled in the module: nobody could ask any more.
+ * Asks the module one question, on the one thread that asks. The caller holds the lock; it is dropped for the
+ * call and taken again. CKR_OK: one more event has been noted. The thread is not cancelled in the module:
+ * else no thread could ask any more.
  */
 static CK_RV ask_inlock(struct view *view, struct events *events, void *function, CK_FLAGS flags,
                         CK_VOID_PTR pReserved)
@@ -204,7 +201,7 @@ static CK_RV ask_inlock(struct view *view, struct events *events, void *function
 	lock_take(&events->lock);
 	pthread_setcancelstate(cancel, NULL);
 	if (process != process_number())
-		return rv; /* the module forked: in this child nobody asks */
+		return rv; /* the module forked: in this child no thread asks */
 	events->asking = false;
 	if (rv == CKR_OK || rv == CKR_NO_EVENT)
 		events->answered = true;
@@ -226,7 +223,7 @@ static void ask_no_more_inlock(struct events *events)
 		events->asking = false;
 }
 
-/* Until nobody is asking, or patience ends: then false. */
+/* Waits until no thread is asking. False: patience has ended first. */
 static bool quiet_inlock(struct events *events)
 {
 	uint64_t end = now() + PATIENCE;
@@ -270,7 +267,7 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 {
 	int process = process_number();
 	unsigned long epoch = own_inlock(view)->epoch;
-	bool asked = false; /* the first answer is as it would be without waiting */
+	bool asked = false; /* the first question goes to the module at once, as without waiting */
 	ask_no_more_inlock(events);
 	for (;;) {
 		if (process != process_number() || own_inlock(view)->epoch != epoch)
@@ -290,7 +287,7 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 		uint64_t pause = events->next > t && !events->asking ? events->next - t : PAUSE;
 		bell_wait(&events->changed, &events->lock, pause);
 		lock_give(&events->lock);
-		pthread_testcancel(); /* as in a module that blocks; nothing is held */
+		pthread_testcancel(); /* as in a module that blocks; no lock is held */
 		process_enter();
 		CK_RV may = process == process_number() ? may_wait(view) : CKR_CRYPTOKI_NOT_INITIALIZED;
 		lock_take(&events->lock);
@@ -300,10 +297,9 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 }
 
 /*
- * C_WaitForSlotEvent of the view; function: the module's own. Without
- * CKF_DONT_BLOCK it returns when there is an event, when the view finalises
- * (CKR_CRYPTOKI_NOT_INITIALIZED), or when the module gives another answer than
- * CKR_NO_EVENT: that answer. No lock may be held.
+ * C_WaitForSlotEvent of the view; function: the module's own. Without CKF_DONT_BLOCK it returns when there is
+ * an event, when the view finalises (CKR_CRYPTOKI_NOT_INITIALIZED), or when the module's answer is another
+ * one than CKR_NO_EVENT; then that is the answer here, too. No lock may be held.
  */
 static CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS flags, CK_SLOT_ID_PTR pSlot,
                                  CK_VOID_PTR pReserved)
@@ -318,7 +314,7 @@ static CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS fla
 	lock_take(&events->lock);
 	struct view_events *own = own_inlock(view);
 	if (!own->joined && !counts)
-		own->seen = events->newest; /* a borrower, or a child that goes on: from now */
+		own->seen = events->newest; /* a view that borrows, or a child that goes on: from now on */
 	own->joined = true;
 	rv = blocks ? wait_inlock(view, events, function, flags, pSlot, pReserved)
 	            : look_inlock(view, events, function, flags, pSlot, pReserved);
@@ -326,11 +322,11 @@ static CK_RV wait_for_slot_event(struct view *view, void *function, CK_FLAGS fla
 	return rv;
 }
 
-/* What the module still has to tell is for those who were there before. */
+/* Fetches what the module still has to tell: that is for the views that were there before. */
 static void drain_backlog_inlock(struct view *view, struct events *events, void *function)
 {
 	uint64_t end = now() + BACKLOG_PATIENCE;
-	/* (Not a module that was slow the last time: C_Initialize is waiting.) */
+	/* (A module that was slow the last time is not asked: C_Initialize is waiting.) */
 	for (int i = 0; i < BACKLOG && events->answered && events->delay < BACKLOG_PATIENCE && now() < end;
 	     i++)
 		if (!quiet_inlock(events) ||
@@ -348,7 +344,7 @@ void wait_joined(struct view *view, void *function, bool was_up)
 		drain_backlog_inlock(view, events, function);
 	} else {
 		for (unsigned i = 0; i < COUNT(events->slots); i++)
-			events->slots[i].number = 0; /* of the module's life before */
+			events->slots[i].number = 0; /* they are of the module's life before */
 		events->answered = false;
 	}
 	struct view_events *own = own_inlock(view);
@@ -373,7 +369,7 @@ void wait_finalised(struct view *view)
 	lock_give(&events->lock);
 }
 
-/* As it is: what the standard forbids to ask, and a module that answers at once. */
+/* Passes the call on as it is: a call that the standard forbids, or one to a module that answers at once. */
 static CK_RV forward_wait(struct call *call)
 {
 	struct ticket ticket;

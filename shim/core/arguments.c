@@ -11,7 +11,7 @@
 #include "standard/calls.h"
 #include "standard/mutex.h"
 
-/* Reads the standard's six fields, no more. False: not legal. */
+/* See arguments.h. */
 bool arguments_read(struct module_arguments *given, const CK_C_INITIALIZE_ARGS *args)
 {
 	memset(given, 0, sizeof *given);
@@ -26,17 +26,19 @@ bool arguments_read(struct module_arguments *given, const CK_C_INITIALIZE_ARGS *
 #define SHORTEST_TEXT 7 /* shorter than any parameter */
 #define LONGEST_TEXT 4096
 
-/* Bytes of UTF-8. 32-bit addresses of libraries (0xf7...) and stacks (0xff...) have one that is none. */
+/*
+ * Can the byte stand in UTF-8 text? The 32-bit addresses of libraries (0xf7...) and stacks (0xff...) have a
+ * byte that cannot.
+ */
 static bool in_text(unsigned char c)
 {
 	return c >= ' ' && c != 127 && c < 0xf5;
 }
 
 /*
- * What pReserved points to, if it is text: softoken, p11-kit-trust and others take
- * parameters there, and the consumer may have freed them by the time that a
- * child needs them (F2). NULL if not: shorter than any parameter, or than a
- * pointer that looks like text; not printable; not readable.
+ * Copies what pReserved points to, if it is text: softoken, p11-kit-trust and others take parameters there,
+ * and the consumer may have freed them by the time that a child needs them (F2). NULL if it is no text: not
+ * readable, not printable, shorter than any parameter, or no longer than a pointer that looks like text.
  */
 __attribute__((noinline)) char *arguments_copy_text(const void *pReserved)
 {
@@ -66,9 +68,9 @@ static CK_RV try_initialise(struct module *m, void *initialise, const struct mod
 }
 
 /*
- * Does a module mean by this answer that it does not like its arguments? Not the
- * general errors: they are what a module says whose device does not answer, and
- * asking again would make its consumer wait, and read its complaints, twice.
+ * Does a module say by this answer that it does not like its arguments? The general errors are not among
+ * these answers: a module gives them when its device does not answer, and to ask again would make its
+ * consumer wait, and read the module's complaints, twice.
  */
 static bool may_be_the_arguments(CK_RV rv)
 {
@@ -77,12 +79,12 @@ static bool may_be_the_arguments(CK_RV rv)
 }
 
 /*
- * The ladder. First what is best for everybody: OS locking, whatever the first
- * consumer asked for. If the module refuses that, mutexes of ours. Then as the
- * consumer wished, but never with its own mutexes, which may live in a library
- * that is unloaded first. If the module cannot lock at all, without; then the
- * shim lets one call in at a time. A rung that does not differ from one before is
- * left out. If all are refused, the answer is the one to what the consumer wished.
+ * Tries one set of arguments after another, until the module takes one. The first set is best for all
+ * consumers: OS locking, whatever the first consumer asked for. If the module answers that it cannot lock so,
+ * the next set has mutexes of the shim's own. The next set is as the consumer wished, but never with the
+ * consumer's own mutexes, which may live in a library that is unloaded first. If the module cannot lock at
+ * all, the last set asks for no locking; then the shim lets one call in at a time. A set that does not differ
+ * from one before is left out. If the module refuses all, the consumer gets the answer to its own wishes.
  */
 static CK_RV negotiate_arguments(struct module *m, void *initialise, const struct module_arguments *given)
 {
@@ -113,7 +115,7 @@ static CK_RV negotiate_arguments(struct module *m, void *initialise, const struc
 	return rv;
 }
 
-/* The real C_Initialize. */
+/* See arguments.h. */
 CK_RV arguments_initialise(struct module *m, void *initialise, bool again_in_child)
 {
 	struct module_arguments given = m->given;

@@ -23,8 +23,8 @@ static void retire(struct module *m)
 }
 
 /*
- * Runs among the exit handlers, last registered first: after those that
- * consumers registered since the module was loaded, before the module's own.
+ * Exit handlers run in the reverse order of their registration. So this one runs after those that consumers
+ * have registered since the module was loaded, and before the module's own.
  */
 static void at_exit_of_module(void *argument)
 {
@@ -37,25 +37,29 @@ static void at_exit_of_module(void *argument)
 	retire(m);
 }
 
-/* New at every load: between the exit handlers of consumers and the module's own. */
+/*
+ * The handler is registered anew at every load, so that it stands between the exit handlers of consumers and
+ * the module's own.
+ */
 void exit_watch(struct module *m)
 {
 	__cxa_atexit(at_exit_of_module, m, &__dso_handle);
 }
 
-/* Was the consumer loaded after the module? Then it is destroyed after it. */
+/* Was the consumer loaded after the module? Then its destructors run after the module's. */
 static bool is_later(const struct module *m, const struct view *view)
 {
 	if (view->shared)
-		return true; /* nobody knows who that is */
+		return true; /* it is not known which consumers those are */
 	return object_is_later(&m->object, &view->consumer);
 }
 
 /*
- * Destructors of objects run after all exit handlers: the program's first, then
- * those of preloaded libraries, then the others in the order in which they were
- * loaded (but what an object needs after the object). Of consumers of a module
- * that destroys itself there, those that come before it may still use it.
+ * The destructors of objects run after all exit handlers: the program's first, then those of preloaded
+ * libraries, then the others in the order in which they were loaded (but the destructors of what an object
+ * needs run after the object's). If a module destroys itself there, the consumers whose destructors run
+ * before that may still use it. The consumers that were loaded after it may not: this retires the module for
+ * them.
  */
 static void retire_for_later_consumers(struct module *m)
 {
@@ -77,9 +81,8 @@ static void at_the_very_end(void *nothing)
 }
 
 /*
- * An exit handler that is registered now, among the destructors of objects, runs
- * when all of those have run: they are one handler to exit(), which then looks for
- * new ones.
+ * This runs among the destructors of objects. To exit() those are one handler all together, and it looks for
+ * new handlers afterwards. So an exit handler that is registered now runs when all destructors have run.
  */
 __attribute__((destructor)) static void at_exit_of_process(void)
 {

@@ -7,8 +7,8 @@
 #include "core/model.h"
 
 /*
- * Registers an exit handler for the instance of the module that has just been met: it runs after those
- * that consumers register from now on, and before the module's own. Calls __cxa_atexit; no lock may be
+ * Registers an exit handler for the instance of the module that has just been met. The handler runs after
+ * those that consumers register from now on, and before the module's own. Calls __cxa_atexit; no lock may be
  * held.
  */
 void exit_watch(struct module *module);

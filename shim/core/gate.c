@@ -20,7 +20,7 @@ void gate_live(unsigned list, bool on)
 
 CK_RV (*_Atomic gate_full_path)(unsigned index, const struct gate_frame *frame);
 
-/* For gate/ARCH.S. */
+/* Called by gate/ARCH.S. */
 CK_RV p11shim_call(unsigned index, const struct gate_frame *frame);
 
 CK_RV p11shim_call(unsigned index, const struct gate_frame *frame)

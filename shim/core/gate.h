@@ -1,9 +1,9 @@
 /*
  * gate.h: the compiled entry points (gate/ARCH.S) and what they share with C.
  *
- * A gate slot belongs to one function of one list; slot index = list number *
- * CALLS + function. While the list's live flag is on, a slot jumps straight to
- * p11shim_gate_target[index]; else it goes, by p11shim_call(), to gate_full_path
+ * A gate slot belongs to one function of one list; slot index = list number * CALLS + function. While the
+ * list's flag in live[] is on, its slots take the fast path: a slot jumps straight to
+ * p11shim_gate_target[index]. Else they take the full path: a slot goes, by p11shim_call(), to gate_full_path
  * with its index and the words of the call.
  */
 #ifndef P11SHIM_GATE_H
@@ -31,7 +31,7 @@ struct gate_frame {
 	uintptr_t on_stack[];
 };
 
-/* Where each slot jumps to: never NULL for a slot that was handed out. */
+/* Where each slot jumps to on the fast path: never NULL for a slot that was handed out. */
 extern _Atomic(void *) p11shim_gate_target[GATE_LISTS * CALLS];
 
 extern const char p11shim_gate_slots[];
@@ -56,9 +56,8 @@ static inline uintptr_t gate_word(const struct gate_frame *frame, unsigned i)
 extern CK_RV (*_Atomic gate_full_path)(unsigned index, const struct gate_frame *frame);
 
 /*
- * Turns the short way of a list on or off. Off is always right: it only means
- * the full path. On is right only while nothing that the full path looks after
- * is pending (view.c decides).
+ * Turns the fast path of a list on or off. Off is always right: then calls take the full path. On is right
+ * only while the full path would have nothing to do for a call (state_refresh_inlock() in state.c decides).
  */
 void gate_live(unsigned list, bool on);
 bool gate_is_live(unsigned list);

@@ -7,36 +7,31 @@
  *    |                                                         | last reference
  *    +------ CKR_OK ------ BUSY, finalising <------------------+
  *
- * life.lock guards the state and the counts of the module's views. It is held
- * for a few instructions, never across a call into the module or into dl*.
- * What keeps two threads out of the real C_Initialize and C_Finalize is the
- * state BUSY, whose owner alone leaves it; others wait for `changed`. So the
- * decision to initialise or finalise and the call are one step, as seen from
- * outside (contract C2), and yet no lock is held in the module.
+ * life.lock guards the state and the counts of the module's views. It is held for a few instructions, never
+ * across a call into the module or into dl*. The state BUSY is what keeps two threads from being in the real
+ * C_Initialize and C_Finalize at once: only its owner leaves it, and other threads sleep in the wait queue
+ * `changed`. So the decision to initialise or finalise and the call are one step, as seen from outside
+ * (contract C2), and yet no lock is held in the module.
  *
- * One thread never waits for itself: a module that, inside C_Initialize, calls
- * itself back through the shim is found to be the owner and let through (C7).
+ * A thread never waits for itself: if a module, inside C_Initialize, calls itself back through the shim, the
+ * shim finds that the thread is the owner and lets the call through (C7).
  *
- * references counts the views that have the module initialised, each thread
- * that is just leaving it (life_finalise), and each call of a view that only
- * borrows it (life_enter). UP with references > 0 is never left, so a thread
- * with a reference may call into the module without any lock.
+ * references counts the views that have the module initialised, each thread that is just leaving it
+ * (leave_inlock), and each call of a view that only borrows it (life_enter). The module stays UP while
+ * references > 0, so a thread with a reference may call into the module without any lock.
  *
- * A module is held in memory from before its real initialise until after its
- * real finalise (C9). Taking and dropping the hold calls the dynamic linker,
- * so both are done with no lock and in no BUSY state: a thread that is inside a
- * constructor, with the linker's lock, may be waiting for us.
+ * A module is held in memory from before its real initialise until after its real finalise (C9). Taking and
+ * dropping the hold calls the dynamic linker, so both are done with no lock and not in the state BUSY: a
+ * thread that is inside a constructor, with the linker's lock, may be waiting for this one.
  *
- * Fork. `struct life` is forgotten memory (process.h): in a child every module
- * is DOWN and `inherited` is off. The first to take the lock there works out
- * what the parent had from the counts of the views, each a single word that is
- * written when the real call is over: a count above zero means that the module
- * was up. Such a count is inherited until the view is counted here; the first
- * call that needs the module brings it up again with the arguments that it had
- * in the parent (F2, F3). A fork inside the real C_Initialize, by the module
- * itself, copies the thread that is BUSY; when that copy comes back out of the
- * module it finds another process number, and finishes what it began for the
- * child alone.
+ * Fork. `struct life` is forgotten memory (host/process.h): in a child every module is DOWN and `inherited`
+ * is off. The first thread that takes the lock there works out what the parent had, from the counts of the
+ * views. A count is a single word, written when the real call is over: a count above zero means that the
+ * module was up. Such a count is inherited until the view is counted in the child itself. The first call that
+ * needs the module brings it up again, with the arguments that it had in the parent (F2, F3). If the module
+ * itself forks inside the real C_Initialize, the child has a copy of the thread that is BUSY. When that copy
+ * comes back out of the module, it finds another process number, and finishes what it began for the child
+ * alone.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -68,7 +63,10 @@ static CK_RV real_finalise(struct module *m, CK_VOID_PTR pReserved)
 	return calls_invoke(m->finalise, 1, &word); /* REENTRANT: no lock held */
 }
 
-/* A child's pristine module where the parent's state came along (fork = reset). */
+/*
+ * Makes the module new in a child (fork = reset), if the module has carried its state over from the parent:
+ * finalises it and initialises it again.
+ */
 static CK_RV reset(struct module *m)
 {
 	CK_RV rv = real_finalise(m, NULL);
@@ -76,7 +74,10 @@ static CK_RV reset(struct module *m)
 	return arguments_initialise(m, m->initialise, true);
 }
 
-/* The module has called C_Initialize from inside its own: what it counted there counts if that went well. */
+/*
+ * The module may have called C_Initialize from inside its own C_Initialize. What views counted there
+ * (`nested`) becomes valid now, if that went well, and is dropped if not.
+ */
 static void settle_nested_inlock(const struct module *m, bool good)
 {
 	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
@@ -90,8 +91,8 @@ static void settle_nested_inlock(const struct module *m, bool good)
 }
 
 /*
- * The real C_Initialize, from DOWN, with m->given, m->initialise and m->finalise
- * set. Called and returns with the lock held; drops it for the call. CKR_OK: UP.
+ * Calls the real C_Initialize. The module is DOWN, with m->given, m->initialise and m->finalise set. The
+ * caller holds the lock; it is dropped for the call and taken again. After CKR_OK the module is UP.
  */
 static CK_RV bring_up_inlock(struct module *m)
 {
@@ -99,14 +100,15 @@ static CK_RV bring_up_inlock(struct module *m)
 	int process = process_number();
 	bool inherited = life->references > 0;
 	state_begin_inlock(life, true);
-	bool parents = life->attempt == 1 && m->was_up; /* what is there comes from before this process */
+	/* the module's state comes from before this process */
+	bool parents = life->attempt == 1 && m->was_up;
 	life->reviving = inherited;
 	lock_give(&life->lock);
 
 	/*
-	 * Others wait for this thread, which must not be cancelled; and modules load
-	 * others, and libraries, in there, while others might fork. In a child without
-	 * other threads, as most are at first, this costs two pages and serves nobody.
+	 * Other threads wait for this thread, so it must not be cancelled. And modules load other modules,
+	 * and libraries, in there, while other threads may fork. In a child without other threads, as most
+	 * are at first, both would cost two pages and be of no use.
 	 */
 	bool alone = process_alone() && inherited;
 	int cancel, begun = 0;
@@ -149,8 +151,8 @@ static CK_RV bring_up_inlock(struct module *m)
 }
 
 /*
- * Is this thread bringing another module up again in a child? Then that one is
- * a wrapper (pkcs11-spy, say) which initialises the one below.
+ * Is this thread bringing another module up again in a child? Then that module is a wrapper (pkcs11-spy,
+ * say), and it is now initialising the module below it.
  */
 static bool inside_a_wrapper(void)
 {
@@ -165,8 +167,9 @@ static bool inside_a_wrapper(void)
 }
 
 /*
- * C_Initialize of a view that finds the module DOWN. The hold is the caller's,
- * given to the module if it comes up; so is the text, for the one before.
+ * C_Initialize of a view that finds the module DOWN. *hold is the caller's; it is given to the module if that
+ * comes up. *text is given to the module in any case; the module's text from before is put in its place, for
+ * the caller to free.
  */
 static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
                                      const struct module_arguments *given, char **text, void **hold)
@@ -191,27 +194,27 @@ static CK_RV first_initialise_inlock(struct view *view, const struct list *list,
 	return CKR_OK;
 }
 
-/* C_Initialize from inside the module's own C_Initialize or C_Finalize. */
+/* The module calls C_Initialize from inside its own C_Initialize or C_Finalize. */
 static CK_RV nested_initialise_inlock(struct view *view)
 {
 	if (!view->module->life->initialising)
-		return CKR_FUNCTION_FAILED; /* on its way down: there is nothing to wait for */
+		return CKR_FUNCTION_FAILED; /* the module is on its way down: there is nothing to wait for */
 	view_life_inlock(view)->nested++;
 	return CKR_OK;
 }
 
-/* What an initialise brings along, and what of it has not been given to the module. */
+/* What one C_Initialize brings along, without what has been given to the module already. */
 struct initialise {
 	const struct list *list;
 	struct module_arguments given;
 	char *text; /* see arguments_copy_text() */
 	void *hold;
-	unsigned long waited_for; /* the attempt of another thread that this one has waited for; 0: none */
+	unsigned long waited_for; /* the attempt of another thread that this thread has waited for; 0: none */
 };
 
 /*
- * One step of C_Initialize, with the lock held. False: the state has changed meanwhile, or may have; it
- * is to be looked at again.
+ * One step of C_Initialize, with the lock held. False: the state has changed meanwhile, or may have changed;
+ * the caller looks at it again.
  */
 static bool try_to_initialise_inlock(struct view *view, struct initialise *it, CK_RV *rv)
 {
@@ -227,7 +230,8 @@ static bool try_to_initialise_inlock(struct view *view, struct initialise *it, C
 		return false;
 	}
 	if (it->waited_for && life->state == LIFE_DOWN && life->failed_attempt >= it->waited_for) {
-		*rv = life->failure; /* what this thread waited for failed, for everybody (C5) */
+		/* the attempt that this thread waited for failed, for all who waited (C5) */
+		*rv = life->failure;
 		return true;
 	}
 	if (life->state == LIFE_UP) {
@@ -239,14 +243,17 @@ static bool try_to_initialise_inlock(struct view *view, struct initialise *it, C
 			state_count_inlock(view, inherited ? 1 : view->count + 1);
 		return true;
 	}
-	if (!it->hold && !atomic_load(&m->hold)) { /* a child may have inherited one */
+	if (!it->hold && !atomic_load(&m->hold)) { /* a child may have inherited a hold */
 		lock_give(&life->lock);
 		it->hold = module_hold(m);
 		lock_take(&life->lock);
 		*rv = CKR_GENERAL_ERROR;
 		return !it->hold;
 	}
-	/* A list kept beyond its module's end leads nowhere: no attempt for others to wait for. */
+	/*
+	 * If a consumer kept the list beyond its module's end, the list leads nowhere. That is no attempt
+	 * that other threads could wait for.
+	 */
 	*rv = lists_supports(it->list, CALL_C_Initialize)
 	              ? first_initialise_inlock(view, it->list, &it->given, &it->text, &it->hold)
 	              : CKR_GENERAL_ERROR;
@@ -272,9 +279,9 @@ CK_RV life_initialise(struct view *view, const struct list *list, CK_VOID_PTR pI
 	while (!try_to_initialise_inlock(view, &it, &rv))
 		state_inherit_inlock(m);
 	/*
-	 * A wrapper must learn that the module below carried its state over the fork,
-	 * else it would be taken for new itself, and its sessions for stale. What it
-	 * then says of that comes back through arguments_initialise(), not to its consumer.
+	 * A wrapper must learn that the module below has carried its state over the fork. Else the shim would
+	 * take the wrapper itself for new, and its sessions for stale. The wrapper's own answer then comes
+	 * back through arguments_initialise(), and does not go to its consumer.
 	 */
 	bool carried = rv == CKR_OK && was_inherited && life->foreign;
 	lock_give(&life->lock);
@@ -286,7 +293,7 @@ CK_RV life_initialise(struct view *view, const struct list *list, CK_VOID_PTR pI
 	return rv;
 }
 
-/* Closes what the view left open. The caller has a reference, and no lock. */
+/* Closes the sessions that the view left open. The caller has a reference, and holds no lock. */
 static void close_sessions(struct view *view, struct session *sessions)
 {
 	struct module *m = view->module;
@@ -302,9 +309,9 @@ static void close_sessions(struct view *view, struct session *sessions)
 }
 
 /*
- * The view leaves while others stay. Its reference is kept until its sessions
- * are closed, so the module stays UP for that; if all others leave meanwhile,
- * this thread is the last and brings the module down.
+ * The view leaves while other views stay. This thread keeps a reference until the view's sessions are closed,
+ * so the module stays UP for that. If all other views leave meanwhile, this thread is the last one, and its
+ * caller brings the module down.
  */
 static void leave_inlock(struct view *view)
 {
@@ -323,13 +330,13 @@ static void leave_inlock(struct view *view)
 }
 
 #define POLL_PATIENCE (2 * 1000000000ULL)   /* nanoseconds that a poll may take to come back */
-#define DRAIN_PATIENCE (10 * 1000000000ULL) /* and any call, with drain = yes */
+#define DRAIN_PATIENCE (10 * 1000000000ULL) /* nanoseconds that any call may take, with drain = yes */
 
 /*
- * Lets the calls come back that are in the module although it is about to be
- * finalised; the state is BUSY already, so no others go in. Calls that take the
- * short way are not known of, unless drain = yes or report forbids it, or every
- * call is recorded. How many did not come back.
+ * The module is about to be finalised: waits for the calls that are still in it to come back. The state is
+ * BUSY already, so no other calls go in. The shim does not know of calls that take the fast path; no call
+ * takes it with drain = yes or report, or while every call is recorded. Returns how many calls did not come
+ * back.
  */
 static unsigned drain_inlock(struct module *m)
 {
@@ -338,7 +345,7 @@ static unsigned drain_inlock(struct module *m)
 	if (life->polling == 0 && life->inside == 0)
 		return 0;
 	uint64_t t = clock_at(CLOCK_MONOTONIC), end = t + (all ? DRAIN_PATIENCE : POLL_PATIENCE);
-	/* A thread that comes here out of its own poll, by a signal, does not wait for itself. */
+	/* If a thread comes here out of its own poll, by a signal, it does not wait for itself. */
 	for (; ((life->polling > 0 && life->poller != thread_self()) || (all && life->inside > 0)) && t < end;
 	     t = clock_at(CLOCK_MONOTONIC))
 		bell_wait(&life->changed, &life->lock, end - t);
@@ -346,9 +353,9 @@ static unsigned drain_inlock(struct module *m)
 }
 
 /*
- * From UP, with no reference left: the real C_Finalize. Called and returns with
- * the lock held; drops it for the call. What was held comes back in *hold, to
- * be released without the lock.
+ * Calls the real C_Finalize. The module is UP, and no reference is left. The caller holds the lock; it is
+ * dropped for the call and taken again. *hold gets the hold on the module, which the caller is to release
+ * without the lock.
  */
 static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR pReserved, void **hold)
 {
@@ -366,10 +373,10 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 	if (lost > 0)
 		tell_event(.kind = EVENT_CALLS_DID_NOT_RETURN, .view = view, .number = lost);
 	int cancel;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* other threads wait for this one */
 	CK_RV rv = CKR_OK;
 	if (life->foreign) {
-		close_sessions(view, sessions); /* not ours to finalise (C6) */
+		close_sessions(view, sessions); /* the shim is not to finalise it (C6) */
 	} else {
 		int begun = process_linker_begin();
 		rv = real_finalise(m, pReserved);
@@ -389,12 +396,12 @@ static CK_RV bring_down_inlock(struct module *m, struct view *view, CK_VOID_PTR 
 		*hold = atomic_exchange(&m->hold, NULL);
 		state_end_inlock(life, LIFE_DOWN);
 	} else {
-		state_end_inlock(life, LIFE_UP); /* it says that it lives on */
+		state_end_inlock(life, LIFE_UP); /* the module says that it lives on */
 	}
 	return rv;
 }
 
-/* What kept a module in memory while it was initialised. With no lock. */
+/* Releases what kept a module in memory while it was initialised. The caller holds no lock. */
 static void let_go(struct module *m, void *hold)
 {
 	struct object object = m->object;
@@ -428,7 +435,7 @@ CK_RV life_finalise(struct view *view, CK_VOID_PTR pReserved)
 	} else if (view->count > 1) {
 		view->count--;
 	} else if (life->state == LIFE_DOWN) {
-		state_release_inlock(view); /* a child lets go of what only the parent had (F3) */
+		state_release_inlock(view); /* the child lets go of what only the parent had (F3) */
 		if (life->references == 0)
 			hold = atomic_exchange(&m->hold, NULL);
 	} else if (life->references > 1) {
@@ -439,14 +446,14 @@ CK_RV life_finalise(struct view *view, CK_VOID_PTR pReserved)
 		state_release_inlock(view);
 		rv = bring_down_inlock(m, view, pReserved, &hold);
 		if (life->state == LIFE_UP && view->count == 0)
-			state_count_inlock(view, 1); /* it refused: as before */
+			state_count_inlock(view, 1); /* the module refused: the view has it as before */
 	}
 	lock_give(&life->lock);
 	let_go(m, hold);
 	return rv;
 }
 
-/* DOWN, for a call that is neither C_Initialize nor C_Finalize. */
+/* A call that is neither C_Initialize nor C_Finalize finds the module DOWN. */
 static CK_RV enter_down_inlock(struct view *view)
 {
 	struct module *m = view->module;
@@ -464,7 +471,7 @@ static CK_RV enter_down_inlock(struct view *view)
 
 static void arrive_inlock(struct life *life, const struct ticket *ticket)
 {
-	life->references += ticket->reference; /* matched in life_leave(), as are these */
+	life->references += ticket->reference; /* matched in life_leave(), as are the next two */
 	life->inside += ticket->kind == MODULE_CALL;
 	life->polling += ticket->kind == MODULE_POLL;
 	if (ticket->kind == MODULE_POLL)
@@ -481,7 +488,7 @@ CK_RV life_enter(struct view *view, struct ticket *ticket, enum call_kind kind)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	lock_take(&life->lock);
 	state_inherit_inlock(m);
-	/* A child's threads wait for the one that brings the module up again. */
+	/* The threads of a child wait for the thread that brings the module up again. */
 	while (life->state == LIFE_BUSY && !state_mine_inlock(life) && view->count > 0)
 		state_sleep_inlock(m);
 	if (life->state == LIFE_DOWN)
@@ -504,7 +511,10 @@ CK_RV life_enter(struct view *view, struct ticket *ticket, enum call_kind kind)
 	return rv;
 }
 
-/* If all others have finalised meanwhile, the borrower is the last to leave. */
+/*
+ * If all views have finalised meanwhile, the view that borrows the module is the last to leave, and brings it
+ * down.
+ */
 void life_leave(struct view *view, const struct ticket *ticket)
 {
 	struct module *m = view->module;
@@ -552,7 +562,7 @@ void life_finalise_at_exit(struct module *m)
 		for (unsigned i = 0; i < atomic_load(&views_made); i++)
 			if (views[i].module == m && views[i].count > 0)
 				state_release_inlock(&views[i]);
-		bring_down_inlock(m, m->shared, NULL, &hold); /* kept in memory: it is exit */
+		bring_down_inlock(m, m->shared, NULL, &hold); /* the hold is kept: the process exits */
 	}
 	lock_give(&life->lock);
 }

@@ -1,15 +1,14 @@
 /*
  * lists.c: see lists.h.
  *
- * What a module hands out is remembered per module (`raw_list`), by who handed
- * it out, version, size and flags: all views of a module are made from the same
- * raw lists. Some modules (p11-kit-proxy) give a new instance at every call, of
- * which only one will ever be initialised; the first one counts. (Not under
- * mode = observe, where every list is one of its own.)
+ * The function lists that a module hands out are remembered per module (`raw_list`), by the function that
+ * handed them out, version, size and flags. All views of a module get lists that are made from the same raw
+ * lists. Some modules (p11-kit-proxy) give a new instance at every call, and only one of these will ever be
+ * initialised; the first one counts. (Under mode = observe, every list that a module hands out has a raw list
+ * of its own.)
  *
- * Lists and raw lists are made under `registry` and published whole, by the
- * count or the head that leads to them; they are never freed. A child forked in
- * the middle sees them whole or not at all.
+ * Lists and raw lists are made under `registry` and published whole, by the count or the head that leads to
+ * them; they are never freed. A child forked in the middle sees them whole or not at all.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -76,7 +75,10 @@ static void publish_inlock(struct list *list)
 	atomic_store_explicit(&list->view->lists, list, memory_order_release);
 }
 
-/* What consumers' lists may use: not what modules that may yet come will need. */
+/*
+ * How many lists there may be when the next one is made for a consumer. One list is kept back for each module
+ * that may yet come, and some more lists are kept back for shared views.
+ */
 static unsigned room(const struct view *view)
 {
 	unsigned room = GATE_LISTS - (MODULES - atomic_load(&modules_made));
@@ -90,7 +92,7 @@ struct list *lists_make_own_inlock(struct view *shared)
 	return list;
 }
 
-/* ---- lists of the module made into lists of a view */
+/* ---- lists of the view, made from the module's */
 
 static const void *const *entries(const void *list)
 {
@@ -98,9 +100,9 @@ static const void *const *entries(const void *list)
 }
 
 /*
- * C_Initialize, the first, comes last: a thread with a list from before an unload,
- * which finds that one, finds all that it leads to (first_initialise_inlock() keeps
- * C_Finalize for everybody's last).
+ * C_Initialize, the first function, is set last. A thread may use a list from before an unload: if it finds
+ * C_Initialize there, it finds all functions that go with it. (first_initialise_inlock() then keeps
+ * C_Finalize, for the view that finalises last.)
  */
 static void fill(struct list *list, const void *raw)
 {
@@ -136,8 +138,11 @@ static struct raw_list *raw_inlock(struct module *module, const struct raw_list 
 		raw->next = module->raw;
 		module->raw = raw;
 	}
-	if (!raw->list) { /* loaded again: lists made before lead to it again, and only then it counts as
-		             known */
+	/*
+	 * The module was loaded again: the lists made before lead to it again. Only then does raw->list make
+	 * it known.
+	 */
+	if (!raw->list) {
 		unsigned made = atomic_load(&lists_made);
 		for (unsigned i = 0; i < made; i++)
 			if (lists[i].raw == raw)

@@ -1,14 +1,13 @@
 /*
  * logins.c: see logins.h.
  *
- * One record for each view and slot that has ever logged in, in a list of the
- * module that only grows: its head and each record's state are single words, so
- * a child inherits every record whole. What the states mean in a child is right
- * there too: where the module carried its state over, logins came along, and
- * where it was initialised anew, logins_forget() has been called.
+ * There is one record for each view and slot that has ever logged in, in a list of the module that only
+ * grows. Its head and each record's state are single words, so a child inherits every record whole. The
+ * states are right in a child too: if the module carried its state over, the logins came along, and if it was
+ * initialised anew, logins_forget() has been called.
  *
- * Who may change states, and act on them, is the thread that has logins_begin()
- * behind it: `login_owner`, in forgotten memory, since in a child nobody has.
+ * Only the thread that has called logins_begin() may change states and act on them: `login_owner`. That lies
+ * in forgotten memory, since in a child no thread has called it.
  */
 #include <stdlib.h>
 
@@ -17,8 +16,8 @@
 
 enum login_state {
 	NOT_IN,
-	IN,      /* has logged in, and needs it */
-	WAITING, /* has logged out, while others needed it */
+	IN,      /* the view has logged in, and needs the token */
+	WAITING, /* the view has logged out, while other views needed the token */
 };
 
 struct login {
@@ -55,7 +54,7 @@ void logins_end(struct module *module)
 	lock_give(&life->logins);
 }
 
-/* The record; made if need be. NULL: no memory. */
+/* The record of that view and slot; made if need be. NULL: no memory. */
 static struct login *record(struct view *view, CK_SLOT_ID slot)
 {
 	struct login *l;
@@ -110,7 +109,7 @@ bool logins_leave(struct view *view, CK_SLOT_ID slot)
 	bool was_in = false;
 	for (struct login *l = first(view->module); l; l = l->next)
 		if (l->view == view && l->slot == slot && atomic_load(&l->state) == IN) {
-			atomic_store(&l->state, NOT_IN); /* a wish of before stays */
+			atomic_store(&l->state, NOT_IN); /* a wish from before (WAITING) stays */
 			was_in = true;
 		}
 	return was_in && !any(view->module, slot, IN, NULL) && any(view->module, slot, WAITING, NULL);

@@ -1,18 +1,18 @@
 /*
- * model.h: what the core is about: modules, what consumers have of them, and the lists that they
- * were given (contract: Words). All three are append-only: none is ever freed, and readers take no
- * lock.
+ * model.h: what the core is about: modules, what consumers have of them (views), and the lists that consumers
+ * were given (contract: Words). All three are append-only: none is ever freed, and readers take no lock.
  *
- * Lock order. A thread that holds one of these takes only such as stand below it:
+ * Lock order. A thread that holds one of these locks takes only locks that stand below it:
  *
  *   registry            new modules, views and lists (host/process.h)
  *   life.lock           one module's state, and the counts of its views
  *   life.sessions       one module's tables of sessions
  *
- * life.serialised, life.logins, events.lock (call/wait.c), told and history (record/) are taken with
- * none of those held, and none of those is taken under them, but for life.lock under life.serialised
- * and life.logins' owner, which are held across a call into the module. No lock at all is held across
- * a call to the dynamic linker; where a call may come back into the shim it is marked REENTRANT.
+ * A thread that takes life.serialised, life.logins, events.lock (call/wait.c), told or history (record/)
+ * holds none of those three, and takes none of them while it holds one of these. There are two exceptions:
+ * life.serialised, and the ownership of logins (life.login_owner), are held across a call into the module,
+ * and life.lock may be taken under them. No lock at all is held across a call to the dynamic linker. A place
+ * where a call may come back into the shim is marked REENTRANT.
  */
 #ifndef P11SHIM_MODEL_H
 #define P11SHIM_MODEL_H
@@ -28,9 +28,8 @@ struct raw_list;
 struct session;
 
 /*
- * What the module is given in C_Initialize: ours, and never freed, since some
- * modules keep the pointer. Zeroes follow: NSS reads one pointer more than the
- * standard has.
+ * The arguments that the module is given in C_Initialize. They are the shim's and are never freed, since some
+ * modules keep the pointer. Zeroes follow: NSS reads one pointer more than the standard has.
  */
 struct module_arguments {
 	CK_C_INITIALIZE_ARGS args;
@@ -40,7 +39,7 @@ struct module_arguments {
 
 struct module {
 	struct object object;
-	char *path; /* our copy of object.path; never freed */
+	char *path; /* the shim's copy of object.path; never freed */
 	char name[64];
 	bool plain; /* the name: see text_is_plain() */
 	struct settings settings;
@@ -52,26 +51,26 @@ struct module {
 	_Atomic(bool) retired;  /* the process is exiting and the module may be destroyed */
 	_Atomic(bool) serialise;
 	bool exit_handlers, destructors;
-	struct raw_list *raw; /* what it handed out: lists.c, under `registry` */
+	struct raw_list *raw; /* the lists that it handed out: lists.c, under `registry` */
 
 	/*
-	 * Inherited by a child, which initialises with them (F2). Written by the
-	 * thread inside the real initialise, before anything counts.
+	 * A child inherits these, and initialises the module with them (F2). The thread inside the real
+	 * initialise writes them, before any view counts.
 	 */
 	struct module_arguments given;     /* what the consumer asked for */
 	char *reserved_text;               /* what given.args.pReserved pointed to, if that was text */
 	struct module_arguments arguments; /* what the module has been given */
-	void *initialise, *finalise;       /* the module's functions that were used */
+	void *initialise, *finalise;       /* the module's functions, from the list that initialised it */
 	void *close_session;
-	bool was_up;          /* in this process or one that it was forked from */
+	bool was_up;          /* it was, in this process or one that this was forked from */
 	_Atomic(void *) hold; /* keeps it loaded while it is initialised */
 
-	/* sessions.c, under life.sessions; inherited by a child */
+	/* sessions.c, under life.sessions; a child inherits them */
 	struct session *sessions, *real_sessions, *stale;
 	unsigned long session_epoch;  /* changes when all sessions become stale at once */
-	CK_SESSION_HANDLE last_shown; /* the last number that was not the module's own */
+	CK_SESSION_HANDLE last_shown; /* the last consumer's handle that the shim made up */
 	bool some_unknown;            /* the parent had sessions that could not be read */
-	bool all_stale;               /* every number is that was not given out here */
+	bool all_stale;               /* every handle that was not given out in this process is stale */
 	_Atomic(bool) translated, sessions_torn;
 
 	_Atomic(struct login *) logins; /* logins.c */
@@ -84,35 +83,35 @@ struct module {
 struct view {
 	struct module *module;
 	struct object consumer; /* as it was last seen */
-	char *path;             /* our copy of consumer.path; never freed */
+	char *path;             /* the shim's copy of consumer.path; never freed */
 	char name[64];          /* for people */
 	bool plain;             /* the name: see text_is_plain() */
-	bool shared;            /* the module's own: see module->shared */
+	bool shared;            /* it is the module's shared view: see module->shared */
 	_Atomic(bool) retired; /* the process is exiting, and for this consumer the module may be destroyed */
 	_Atomic(bool)
 	        may_pass; /* mode = observe, recorded: its calls may take the fast path (record/observe.c) */
 	_Atomic(struct list *) lists;
 
-	/* Under life.lock of the module. A child inherits them as they are. */
+	/* Under life.lock of the module. A child inherits these as they are. */
 	unsigned count;
-	bool finalised; /* was initialised by this consumer, and no longer is */
+	bool finalised; /* this consumer had initialised the module, and no longer has */
 
 	/* sessions.c, under life.sessions */
 	struct session *sessions;
-	unsigned long session_epoch; /* the module's, for which they count */
+	unsigned long session_epoch; /* the epoch of the module's for which they count */
 };
 
 /*
- * One function list of one view. Never freed. The view's own list of exported
- * functions (for consumers that look functions up one by one) has no table.
+ * One function list of one view. Never freed. The list of the functions that a consumer looks up one by one
+ * has no table.
  */
 struct list {
-	unsigned number; /* of the gate's slots */
+	unsigned number; /* the number of its slots in the gate */
 	struct view *view;
 	struct raw_list *raw;
 	struct list *next;          /* of the view */
-	CK_INTERFACE as_interface;  /* where it was handed out as one */
-	CK_FUNCTION_LIST_3_2 table; /* as many functions of it as raw->functions */
+	CK_INTERFACE as_interface;  /* the list as an interface, if it was handed out as one */
+	CK_FUNCTION_LIST_3_2 table; /* of it, the first raw->functions functions are used */
 };
 
 extern struct module modules[MODULES];
@@ -127,21 +126,21 @@ static inline unsigned module_number(const struct module *module)
 	return (unsigned)(module - modules);
 }
 
-/* What of the view is this process's alone. Under life.lock of its module. */
+/* The view's state that is this process's alone. Under life.lock of its module. */
 static inline struct view_life *view_life_inlock(const struct view *view)
 {
 	return &p11shim_forgotten.state.view[view - views];
 }
 
-/* Is its count the parent's, no thread having initialised here? Under life.lock. */
+/* Is the view's count the parent's, since it has not initialised in this process? Under life.lock. */
 static inline bool view_inherited_inlock(const struct view *view)
 {
 	return view->count > 0 && !view_life_inlock(view)->counted;
 }
 
 /*
- * Writes only what is new: what stands there already, in memory that a child
- * shares with its parent, would cost the child a copy of the page.
+ * Writes a value only if it is new. To write what stands there already, into memory that a child shares with
+ * its parent, would cost the child a copy of the page.
  */
 #define CHANGE(place, value)               \
 	do {                               \

@@ -7,8 +7,8 @@
 #include "host/events.h"
 
 /*
- * The instance is found to be gone: said only of the one that was looked at, and
- * once. With m->life->lock. True: it was news.
+ * The caller has found that instance to be gone. Notes this, unless it was noted before, or the module has
+ * another instance by now, or is in use. With m->life->lock held. True: it was news.
  */
 static bool gone_inlock(struct module *m, unsigned long instance)
 {
@@ -20,8 +20,8 @@ static bool gone_inlock(struct module *m, unsigned long instance)
 }
 
 /*
- * An instance that is gone stays so until module_of() has seen the next one, even
- * if that lies at the same place already.
+ * Once an instance is gone, the module counts as gone until module_of() has seen the next instance, even if
+ * that lies at the same place already.
  */
 void *module_hold(struct module *m)
 {

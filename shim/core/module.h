@@ -7,15 +7,17 @@
 #include "core/model.h"
 
 /*
- * Holds the module's present instance (object_hold). NULL: it is gone, or has just
- * come back. To be given to object_release(). No lock may be held.
+ * Holds the module's present instance (object_hold). NULL: the instance is gone, or has just come back. The
+ * caller gives the hold to object_release(). No lock may be held.
  */
 void *module_hold(struct module *module);
 
-/* Before something is loaded: notice which modules have been unloaded. */
+/* To be called before an object is loaded: notices which modules have been unloaded. */
 void modules_notice_unloads(void);
 
-/* For the record: a file is about to be opened, or a handle closed, of a module perhaps. No lock may be held.
+/*
+ * For the record: a file is about to be opened, or a handle to be closed, and it may be a module's. No lock
+ * may be held.
  */
 void modules_opened(const char *path);
 void modules_closed(const void *handle);

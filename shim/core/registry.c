@@ -28,7 +28,7 @@ static struct module *find(const struct object *object, bool gone)
 	return NULL;
 }
 
-/* What a loaded instance is like; found out with no lock held. */
+/* What is found out about a loaded instance, with no lock held. */
 struct traits {
 	struct object object;
 	char *path; /* allocated */
@@ -37,8 +37,8 @@ struct traits {
 };
 
 /*
- * m->path is the path of this instance: the one before may have come by another,
- * and is still being looked at, so it is never freed.
+ * m->path becomes the path of this instance. The instance before may have had another path. Other threads may
+ * still be looking at that, so it is never freed.
  */
 static void put_traits(struct module *m, struct traits *traits)
 {
@@ -75,10 +75,9 @@ static struct module *make_inlock(struct traits *traits)
 }
 
 /*
- * A module that was unloaded is loaded again, perhaps elsewhere: its views and
- * their lists serve again. No list may lead to the old instance any more by the
- * time that the new one can be held (module_hold). False: somebody has the old
- * one initialised after all.
+ * A module that was unloaded is loaded again, perhaps elsewhere: its views and their lists serve again. No
+ * list may lead to the old instance any more by the time that the new one can be held (module_hold). False: a
+ * view has the old instance initialised after all.
  */
 static bool revive_inlock(struct module *m, struct traits *traits)
 {
@@ -127,8 +126,10 @@ struct module *module_of(const void *function, const struct object *instance)
 	}
 	free(traits.path);
 	if (m && is_new) {
-		/* Only where it has something to do: in a child glibc may have left the lock of exit handlers
-		 * held. */
+		/*
+		 * The handler is registered only if it has something to do: in a child, glibc may have left
+		 * the lock of exit handlers held.
+		 */
 		if (m->settings.at_exit == AT_EXIT_AUTO ? m->exit_handlers
 		                                        : m->settings.at_exit != AT_EXIT_FORWARD)
 			exit_watch(m);

@@ -8,12 +8,12 @@
 #include "standard/calls.h"
 
 /*
- * One call at a time into a module that cannot lock. A call that the module
- * makes itself, on the same thread, is let through.
+ * Lets one call at a time into a module that cannot lock. A call that the module makes itself, on the same
+ * thread, is let through. queues: waits for its turn; else the answer is false if another call is inside.
  */
 static bool serial_enter(struct life *life, bool queues)
 {
-	if (atomic_load(&life->serialised_owner) == thread_self()) { /* only true if set by this thread */
+	if (atomic_load(&life->serialised_owner) == thread_self()) { /* true only if this thread has set it */
 		life->serialised_depth++;
 		return true;
 	}
@@ -40,7 +40,7 @@ CK_RV serial_call(struct module *module, void *function, unsigned parameters, co
 	if (!atomic_load(&module->serialise) || kind == MODULE_BLOCKS)
 		return calls_invoke(function, parameters, words); /* REENTRANT: no lock held */
 	int cancel, process = process_number();
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* others wait for this thread */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* other threads wait for this one */
 	CK_RV rv = CKR_NO_EVENT;
 	if (serial_enter(module->life, kind != MODULE_POLL)) {
 		rv = calls_invoke(function, parameters, words); /* REENTRANT: `serialised` held */

@@ -6,13 +6,13 @@
 
 #include "core/model.h"
 
-/* What a call of a consumer is to the life cycle: see life_enter(). */
+/* How the life cycle takes a call of a consumer: see life_enter(). */
 enum call_kind { MODULE_CALL, MODULE_POLL, MODULE_BLOCKS };
 
 /*
- * A function of the module, with so many words; the caller sees to it that the
- * module is up. One at a time if the module cannot lock, unless it may block; a
- * poll does not queue for that, but is answered CKR_NO_EVENT. No lock may be held.
+ * Calls a function of the module with so many words. The caller sees to it that the module is up, and holds
+ * no lock. If the module cannot lock, one call at a time goes in, except those that may block. A poll does
+ * not wait for its turn: while another call is inside, it is answered CKR_NO_EVENT.
  */
 CK_RV serial_call(struct module *module, void *function, unsigned parameters, const uintptr_t *words,
                   enum call_kind kind);

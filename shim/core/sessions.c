@@ -1,20 +1,18 @@
 /*
  * sessions.c: see sessions.h.
  *
- * Per module a table by shown number, one by the module's, and in them a list
- * per view, so that opening, closing, and closing all of one view cost the same
- * however many sessions others have. A third table holds the stale numbers.
+ * Each module has one table of its sessions by consumer's handle (`shown`) and one by module's handle
+ * (`real`). Each view has a list of its own sessions among them. So opening one, closing one, and closing all
+ * of one view cost the same however many sessions other views have. A third table holds the stale handles.
  *
- * Sessions become stale in a child's first call, where every page that is written
- * is one to be copied. So their table becomes the table of stale numbers as it
- * stands, and the lists of the views end all at once, by a new epoch of the
- * module: a view's list counts only if it is of the same epoch.
+ * Sessions become stale in a child's first call, where every page that is written has to be copied. So their
+ * table becomes the table of stale handles as it stands, and the lists of the views end all at once, by a new
+ * epoch of the module: a view's list counts only if it is of the same epoch.
  *
- * A fork may copy the tables while another thread is changing them.
- * `sessions_torn` is set around every change: a child that finds it set drops
- * the tables, unread, and one that finds it clear has whole ones. What it drops
- * it cannot call stale by number; then every number that it has not itself
- * given out is.
+ * A fork may copy the tables while another thread is changing them. `sessions_torn` is set around every
+ * change: a child that finds it set drops the tables, unread, and a child that finds it clear has whole
+ * tables. A child that has dropped them cannot tell by its handle whether a session was there; so every
+ * handle that it has not given out itself is stale then.
  */
 #include <stdlib.h>
 
@@ -30,9 +28,9 @@
 struct session {
 	CK_SESSION_HANDLE shown, real;
 	CK_SLOT_ID slot;
-	struct moment opened;        /* if that is recorded */
-	struct view *owner;          /* unless stale; and so the next two */
-	struct session *prev, *next; /* of the owner's */
+	struct moment opened;        /* when and how it was opened, if that is recorded */
+	struct view *owner;          /* unless stale; so are the next two */
+	struct session *prev, *next; /* in the owner's list */
 	UT_hash_handle hh;           /* in module->sessions, or module->stale, by shown */
 	UT_hash_handle by_real;      /* in module->real_sessions */
 };
@@ -83,7 +81,7 @@ unsigned sessions_count(const struct view *view, struct moment *moment)
 	lock_take(&view->module->life->sessions);
 	if (view->session_epoch == view->module->session_epoch)
 		for (const struct session *s = view->sessions; s; s = s->next)
-			if (s->opened.pid == process_number()) { /* else it is its parent's to close */
+			if (s->opened.pid == process_number()) { /* else the parent is to close it */
 				*moment = s->opened;
 				count++;
 			}
@@ -101,7 +99,7 @@ static struct session **own_inlock(struct view *view)
 	return &view->sessions;
 }
 
-/* Out of the tables of living sessions; the record is the caller's. */
+/* Takes a session out of the tables of living sessions. The record then belongs to the caller. */
 static void unlink_inlock(struct module *module, struct session *s)
 {
 	HASH_DELETE(hh, module->sessions, s);
@@ -116,8 +114,8 @@ static bool is_stale_inlock(const struct module *module, CK_SESSION_HANDLE shown
 }
 
 /*
- * A number to show that means nothing else: the module's own, or one counted
- * down from the upper end, far from where modules number. Never the same twice.
+ * Chooses a consumer's handle that means nothing else: the module's handle, or else a number counted down
+ * from the upper end, far from where modules number. It never chooses such a number twice.
  */
 static CK_SESSION_HANDLE choose_inlock(struct module *module, CK_SESSION_HANDLE real)
 {
@@ -160,7 +158,7 @@ CK_SESSION_HANDLE sessions_add(struct view *view, CK_SESSION_HANDLE real, CK_SLO
 	struct session *s = NULL;
 	change(module);
 	HASH_FIND(by_real, module->real_sessions, &real, sizeof real, s);
-	if (s) { /* the module gave the number out again: that session had ended */
+	if (s) { /* the module gave the handle out again: that session had ended */
 		unlink_inlock(module, s);
 		free(s);
 	}
@@ -279,7 +277,7 @@ void sessions_forget_all(struct module *module)
 	changed(module);
 }
 
-/* Sessions of another life join those that are stale already, record by record. */
+/* Adds the sessions of another life to those that are stale already, record by record. */
 static void add_to_stale_inlock(struct module *module)
 {
 	struct session *s, *next;
@@ -290,7 +288,7 @@ static void add_to_stale_inlock(struct module *module)
 			continue;
 		}
 		HASH_ADD(hh, module->stale, shown, sizeof s->shown, s);
-		if (!s->hh.tbl) { /* no memory: by number it cannot be told any more */
+		if (!s->hh.tbl) { /* no memory: this handle can no longer be told from good ones */
 			free(s);
 			module->all_stale = true;
 		}
@@ -300,7 +298,7 @@ static void add_to_stale_inlock(struct module *module)
 void sessions_make_stale(struct module *module)
 {
 	if (!module->sessions && !module->some_unknown)
-		return; /* the only thread that is concerned with the module now */
+		return; /* no lock is needed: no other thread is concerned with the module now */
 	change(module);
 	if (module->some_unknown)
 		module->all_stale = true;
@@ -309,7 +307,7 @@ void sessions_make_stale(struct module *module)
 	else
 		module->stale = module->sessions;
 	module->sessions = NULL;
-	module->real_sessions = NULL; /* what it consists of stays where it is: freeing writes */
+	module->real_sessions = NULL; /* its memory is not freed: freeing writes */
 	module->session_epoch++;
 	atomic_store(&module->translated, true);
 	changed(module);

@@ -30,10 +30,7 @@ void state_refresh_inlock(struct view *view)
 	view_live_inlock(view, on && !state_is_retired(view));
 }
 
-/*
- * First thing after taking the lock. In the process that began, all counts are
- * zero and this does nothing.
- */
+/* See state.h. */
 void state_inherit_inlock(struct module *m)
 {
 	struct life *life = m->life;
@@ -48,7 +45,7 @@ void state_inherit_inlock(struct module *m)
 		life->state = LIFE_UP;
 }
 
-/* Until something has changed. A signal handler may fork meanwhile: then this is a child. */
+/* See state.h. */
 void state_sleep_inlock(struct module *m)
 {
 	bell_wait(&m->life->changed, &m->life->lock, 0);
@@ -85,7 +82,7 @@ void state_begin_inlock(struct life *life, bool initialising)
 	life->owner = thread_self();
 	if (initialising) {
 		life->attempt++;
-		life->inside = 0; /* whoever never came back from the life before */
+		life->inside = 0; /* calls that never came back from the life before */
 		life->polling = 0;
 	}
 }

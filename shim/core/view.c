@@ -1,10 +1,9 @@
 /*
  * view.c: see view.h.
  *
- * New views are made under `registry` and published by the count, so that a
- * reader, or a child forked in the middle, sees each either whole or not at
- * all; the next one simply overwrites a half-made one. One place per module
- * that may still come is kept for its shared view.
+ * New views are made under `registry` and published by the count, so that a reader, or a child forked in the
+ * middle, sees each view either whole or not at all. If a fork left a view half-made, the next view
+ * overwrites it. One place is kept, for its shared view, for each module that may still come.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,8 +22,8 @@
 _Static_assert(VIEWS > MODULES, "every module needs a shared view");
 
 /*
- * The same loaded object under the same name is the same consumer, whatever has
- * become of its file or of the directory that the name starts in; loaded anew,
+ * Is it the view of that consumer? The same loaded object under the same name is the same consumer, whatever
+ * has become of its file, or of the directory that the name starts in. If the consumer was loaded anew,
  * perhaps elsewhere, the file tells.
  */
 static bool is_of(const struct view *view, const struct object *consumer)
@@ -42,7 +41,10 @@ static struct view *find(struct module *module, const struct object *consumer)
 	return NULL;
 }
 
-/* The program itself has no path: its file's name, or, without /proc, the thread's (16 bytes at most). */
+/*
+ * The program itself has no path. Its view is named after its file, or, without /proc, after the thread (16
+ * bytes at most).
+ */
 static void name_view(struct view *view, const char *path)
 {
 	char program[1024];
@@ -98,7 +100,7 @@ struct view *view_of(struct module *module, const struct object *consumer)
 	struct view *view = find(module, consumer);
 	if (!view)
 		view = make_inlock(module, consumer, VIEWS - MODULES + atomic_load(&modules_made));
-	if (view) /* it may have been loaded anew, elsewhere */
+	if (view) /* the consumer may have been loaded anew, elsewhere */
 		object_move(&view->consumer, consumer);
 	lock_give(&p11shim_forgotten.state.registry);
 	if (view)

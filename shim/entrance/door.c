@@ -1,13 +1,11 @@
 /*
- * door.c: the C side of door/ARCH.S. Each p11shim_door_NAME() is asked where a
- * call of NAME should go on to, and answers with the next NAME in the chain of
- * interposers, nearly always.
+ * door.c: the C side of door/ARCH.S. Each p11shim_door_NAME() is asked where a call of NAME should go on to.
+ * Its answer is nearly always the next NAME in the chain of interposers.
  *
- * This runs for every dlsym of a host that may never have heard of PKCS #11:
- * inside malloc, inside constructors that run before ours would, in a signal
- * handler, between fork and exec. So the way through takes no lock, allocates
- * nothing, reads no environment, and there is no constructor at all: the next
- * functions are found on first use (host/linker.c). errno is kept.
+ * This runs for every dlsym of a host that may never have heard of PKCS #11: inside malloc, inside
+ * constructors that run before the shim's would, in a signal handler, between fork and exec. So the way
+ * through takes no lock, allocates nothing and reads no environment, and there is no constructor at all: the
+ * next functions are found on first use (host/linker.c). errno is kept.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,14 +16,14 @@
 #include "host/events.h"
 #include "host/linker.h"
 
-/* Called by, or standing in, door/ARCH.S. */
+/* Called by door/ARCH.S; the first one is defined there. */
 void *p11shim_door_answer(void *first);
 void *p11shim_door_dlsym(struct door_frame *frame);
 void *p11shim_door_dlopen(struct door_frame *frame);
 void *p11shim_door_dlmopen(struct door_frame *frame);
 void *p11shim_door_dlclose(struct door_frame *frame);
 
-/* A C_* name, asked of a real handle: perhaps one of ours to answer. */
+/* dlsym of a C_* name with a real handle: perhaps the shim is to answer it. */
 __attribute__((noinline)) static void *divert(struct door_frame *frame)
 {
 	int error = errno;
@@ -33,7 +31,7 @@ __attribute__((noinline)) static void *divert(struct door_frame *frame)
 	        lookup_symbol((void *)frame->argument[0], (const char *)frame->argument[1], frame->caller);
 	errno = error;
 	if (!answer)
-		return linker_next(LINKER_DLSYM); /* asks again: so result and dlerror() are its own */
+		return linker_next(LINKER_DLSYM); /* it asks again: so result and dlerror() are its own */
 	frame->argument[0] = (uintptr_t)answer;
 	return (void *)p11shim_door_answer;
 }
@@ -49,10 +47,10 @@ UNSANITIZED void *p11shim_door_dlsym(struct door_frame *frame)
 }
 
 /*
- * The others are only watched. Loading: a module that is loaded where an
- * unloaded one was must not be taken for it, so modules look whether they are
- * still there (only where there are any). RTLD_DEEPBIND is the one flag that
- * hides a consumer from the shim; taking it away is for the user to ask for.
+ * dlopen, dlmopen and dlclose are only watched. A module that is loaded where an unloaded one was must not be
+ * taken for it. So before an object is loaded, the shim looks whether its modules are still there (if there
+ * are any). RTLD_DEEPBIND is the one flag that hides a consumer from the shim; it is taken out only if the
+ * user asks for that.
  */
 UNSANITIZED static bool watched(int flags)
 {

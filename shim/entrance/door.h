@@ -1,5 +1,5 @@
 /*
- * door.h: how a dlsym reaches us and leaves again without a trace (contract A).
+ * door.h: how a dlsym reaches the shim and leaves it again without a trace (contract A).
  */
 #ifndef P11SHIM_DOOR_H
 #define P11SHIM_DOOR_H

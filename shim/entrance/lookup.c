@@ -25,7 +25,7 @@ static void *slot_of_looked_up(struct module *module, unsigned function, void *s
 	struct list *list = lists_looked_up(view);
 	if (!list)
 		list = module->own;
-	/* What the shim itself calls when this consumer initialises. */
+	/* The functions that the shim itself calls once this consumer initialises. */
 	static const unsigned needed[] = {CALL_C_Initialize, CALL_C_Finalize, CALL_C_CloseSession,
 	                                  CALL_C_GetSlotInfo};
 	for (unsigned i = 0; i < COUNT(needed); i++)
@@ -61,7 +61,7 @@ void *lookup_symbol(void *handle, const char *name, const void *caller)
 	} else {
 		slot = slot_of_looked_up(module, (unsigned)function, symbol, caller);
 	}
-	linker_dlsym(handle, name); /* dlerror() is to tell of this one, which succeeds, not of ours */
+	linker_dlsym(handle, name); /* it succeeds: dlerror() is to tell of this, not of the shim's lookups */
 	return slot;
 }
 

@@ -1,7 +1,7 @@
 /*
  * lookup.h: what the door is to answer, and what it has seen (contract A, B).
  *
- * No lock of the shim may be held by a caller: all of these may call the dynamic linker.
+ * All of these may call the dynamic linker, so a caller holds no lock of the shim.
  */
 #ifndef P11SHIM_LOOKUP_H
 #define P11SHIM_LOOKUP_H
@@ -9,8 +9,8 @@
 #include "base/common.h"
 
 /*
- * What dlsym(handle, name) is to answer, or NULL: as without the shim. name is
- * that of a C_* function; caller: an address in the consumer.
+ * What dlsym(handle, name) is to answer; NULL: what it would answer without the shim. name is that of a C_*
+ * function; caller: an address in the consumer.
  */
 void *lookup_symbol(void *handle, const char *name, const void *caller);
 

@@ -1,10 +1,10 @@
 /*
  * start.c: see start.h.
  *
- * The thread that reads the settings starts the recorder and hands it the mistakes in them. That
- * takes a while. A thread that comes meanwhile waits, so that nothing is done that would not be
- * recorded. It does not wait for long: the other thread may wait in turn for a lock of the dynamic
- * linker that this one has, or, in a forked child, not exist.
+ * The thread that reads the settings starts the recorder and hands it the mistakes in them. That takes a
+ * while. A thread that comes meanwhile waits, so that nothing is done that would not be recorded. It does not
+ * wait for long: the first thread may in turn be waiting for a lock of the dynamic linker that this one has,
+ * or, in a forked child, may not exist.
  */
 #include <errno.h>
 #include <sys/syscall.h>
@@ -33,10 +33,7 @@ static void tell_problem(void *nothing, const char *problem)
 	tell_event(.kind = EVENT_PROBLEM, .text = problem);
 }
 
-/*
- * `environ` is looked up when it is needed: a reference to it would cost every process at its
- * start.
- */
+/* `environ` is looked up only when it is needed: a reference to it would cost every process at its start. */
 static void start_recording(void)
 {
 	struct settings_recording recording = settings_recording();

@@ -1,6 +1,6 @@
 /*
- * start.h: the first meeting of the process with PKCS #11: the settings are read, and what they
- * ask to be recorded is begun.
+ * start.h: the first meeting of the process with PKCS #11: the settings are read, and the recording that they
+ * ask for begins.
  */
 #ifndef P11SHIM_START_H
 #define P11SHIM_START_H

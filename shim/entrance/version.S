@@ -1,10 +1,10 @@
 /*
- * version.S: the version, in a note that tools show which know nothing of this library:
+ * version.S: the version, in a note. Tools that know nothing of this library show it:
  *
  *	strings libp11shim.so | grep '^libp11shim '
  *	readelf --string-dump=.note.libp11shim libp11shim.so
  *
- * and that a core file has, too. VERSION comes from scripts/version.
+ * and a core file has it, too. VERSION comes from scripts/version.
  */
 #ifdef __x86_64__
 #include <cet.h>

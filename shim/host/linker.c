@@ -1,18 +1,18 @@
 /*
  * linker.c: see linker.h.
  *
- * A function is looked up when it is first used, since there is no constructor. Threads that race
- * there find and store the same pointers.
+ * A function is looked up when it is first used, since there is no constructor. Threads that race there find
+ * and store the same pointers.
  *
  * The next function is looked up in two steps. dlvsym() by glibc's version passes over unversioned
- * interposers, so it always gives glibc's dlsym. That one, asked for RTLD_NEXT from here, gives
- * whichever interposer comes after the library, so that the other interposers stay in the chain.
- * The oldest version is asked for: newer glibcs still have it, and a lookup that cannot fail never
- * allocates an error text.
+ * interposers, so it always gives glibc's dlsym. glibc's dlsym, asked for RTLD_NEXT from here, then gives the
+ * interposer that comes next after the library, so that the other interposers stay in the chain. The oldest
+ * version is asked for: newer glibcs still have it, and a lookup that cannot fail never allocates an error
+ * text.
  *
- * linker_next() runs for every dlsym of a host that may never have heard of PKCS #11: inside
- * malloc, inside constructors that run before ours would, in a signal handler, between fork and
- * exec. It takes no lock, allocates nothing and reads no environment.
+ * linker_next() runs for every dlsym of a host that may never have heard of PKCS #11: inside malloc, inside
+ * constructors that run before the shim's would, in a signal handler, between fork and exec. It takes no
+ * lock, allocates nothing and reads no environment.
  */
 #include <errno.h>
 

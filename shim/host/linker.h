@@ -1,10 +1,10 @@
 /*
- * linker.h: the dynamic linker's own functions, past the shim's door and, where that is said,
- * past every other interposer. What only glibc has of them (versions of symbols, name spaces)
- * is in linker.c, object.c and record/stack.c, and nowhere else.
+ * linker.h: the dynamic linker's own functions, past the shim's door and, where the comment says so, past
+ * every other interposer. Only linker.c, object.c and record/stack.c use what is glibc's alone among them
+ * (versions of symbols, name spaces).
  *
  * All of them may take the dynamic linker's lock: a caller holds no lock of the shim (contract A6).
- * errno is kept by linker_next() alone.
+ * linker_next() alone keeps errno.
  */
 #ifndef P11SHIM_LINKER_H
 #define P11SHIM_LINKER_H

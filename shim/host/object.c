@@ -25,8 +25,8 @@ bool object_instance(const void *address, struct object *object)
 }
 
 /*
- * statx by its number: what glibc calls it has a version that libraries of
- * older systems lack, and its structure is the same on every architecture.
+ * statx is called by its number: glibc's function has a symbol version that libraries of older systems lack.
+ * The structure is the same on every architecture.
  */
 void object_identify(struct object *object)
 {
@@ -91,11 +91,11 @@ bool object_still_there(const struct object *object)
 }
 
 /*
- * See object_hold() in object.h. fork() gives the child a new lock of the linker,
- * but leaves r_state, which says that loading is under way, as it was. In a
- * process where a thread is really loading, dladdr() waits for it; so a state
- * that stays is one that a fork has left behind. (Taken for that by mistake,
- * once in a million of many loads at once, a module is not held: no more.)
+ * Has a fork left the dynamic linker in the middle of loading (see object_hold() in object.h)? fork() gives
+ * the child a new lock of the linker, but leaves r_state, which says that loading is under way, as it was. In
+ * a process where a thread is really loading, dladdr() waits for that thread; so a state that stays is one
+ * that a fork has left behind. (With many loads at once, one in a million may be taken for that by mistake.
+ * Then a module is not held, and nothing worse happens.)
  */
 static bool linker_was_interrupted(void)
 {
@@ -152,7 +152,10 @@ void object_release(void *held)
 	process_linker_end(begun);
 }
 
-/* An object that came as a dependency is no handle before it has been opened. */
+/*
+ * A handle is needed for this: the link_map of an object that came as a dependency is no handle before the
+ * object has been opened.
+ */
 void *object_own_symbol(const struct object *object, const char *name)
 {
 	struct object defines;
@@ -165,8 +168,8 @@ void *object_own_symbol(const struct object *object, const char *name)
 }
 
 /*
- * An object's dynamic section; addresses in it have been relocated by the
- * linker, except in objects where it is read-only.
+ * A value in an object's dynamic section. The linker has relocated the addresses in it, except in objects
+ * where it is read-only.
  */
 static uintptr_t dynamic_value(const struct object *object, ElfW(Sxword) tag, bool address)
 {
@@ -200,6 +203,6 @@ bool object_has_exit_handlers(const struct object *object)
 
 bool object_has_destructors(const struct object *object)
 {
-	/* the start files of every object bring one: __do_global_dtors_aux */
+	/* the start files give every object one: __do_global_dtors_aux */
 	return dynamic_value(object, DT_FINI_ARRAYSZ, false) > sizeof(void *);
 }

@@ -1,7 +1,6 @@
 /*
- * object.h: which loaded object an address belongs to, and how to hold one.
- * The only room, beside the door, that calls the dynamic linker. No lock of the
- * shim may be held by a caller of these (contract A6).
+ * object.h: which loaded object an address belongs to, and how to hold an object. These functions call the
+ * dynamic linker, so a caller holds no lock of the shim (contract A6).
  */
 #ifndef P11SHIM_OBJECT_H
 #define P11SHIM_OBJECT_H
@@ -11,9 +10,8 @@
 #include "base/common.h"
 
 /*
- * One loaded object, executable or shared. `map` and `base` tell loaded
- * instances apart while they are loaded; file and space stay the same when it
- * is unloaded and loaded again.
+ * One loaded object, executable or shared. `map` and `base` tell loaded instances apart while they are
+ * loaded. The file (device, inode) and the space stay the same when the object is unloaded and loaded again.
  */
 struct object {
 	struct link_map *map;
@@ -21,13 +19,13 @@ struct object {
 	const void *inside; /* an address in it */
 	const char *path;   /* the linker's name for it; "" for the program; valid while it is loaded */
 	long space;         /* namespace (dlmopen) */
-	unsigned long long device, inode; /* of the file; 0, base when it cannot be asked */
+	unsigned long long device, inode; /* of the file; 0 and base if the file cannot be asked */
 };
 
-/* The object that contains address. False: none (code made at run time). */
+/* The object that contains address. False: no object does (code made at run time). */
 bool object_of(const void *address, struct object *object);
 
-/* The same, without asking for file and space: to tell instances apart. */
+/* The same, without asking for file and space: enough to tell instances apart. */
 bool object_instance(const void *address, struct object *object);
 
 /* Sets device and inode of the file that object->path leads to. */
@@ -46,14 +44,13 @@ bool object_same_instance(const struct object *a, const struct object *b);
 bool object_same_file(const struct object *a, const struct object *b);
 
 /*
- * Holds the loaded instance, so that it cannot be unloaded. `path` is the
- * caller's own copy of object->path, since the object may be gone already.
- * NULL: it is gone. object_release() gives it back; that can unload it.
+ * Holds the loaded instance, so that it cannot be unloaded. `path` is the caller's own copy of object->path,
+ * since the object may be gone already. NULL: it is gone. object_release() gives the hold back; that can
+ * unload the object.
  *
- * In a child that was forked while another thread was loading or unloading,
- * the dynamic linker is left in the middle of it, and glibc ends a process that
- * loads anything then. There OBJECT_NOT_HELD is the answer for an object that is
- * loaded: it stays as it is, since nothing can be unloaded either.
+ * If a child was forked while another thread was loading or unloading, the dynamic linker is left in the
+ * middle of that, and glibc ends a process that then loads anything. There the answer for an object that is
+ * loaded is OBJECT_NOT_HELD. The object stays loaded all the same, since nothing can be unloaded either.
  */
 void *object_hold(const struct object *object, const char *path);
 void object_release(void *hold);
@@ -66,8 +63,8 @@ bool object_still_there(const struct object *object);
 void *object_own_symbol(const struct object *object, const char *name);
 
 /*
- * Can the module destroy itself at exit by handlers of its own (C++ objects,
- * atexit)? Answered by its imports (contract C10).
+ * Can the module destroy itself at exit by handlers of its own (C++ objects, atexit)? What it imports tells
+ * (contract C10).
  */
 bool object_has_exit_handlers(const struct object *object);
 

@@ -1,8 +1,8 @@
 /*
  * process.c: see process.h.
  *
- * Where the kernel (or an emulator) cannot wipe, a pthread_atfork child handler
- * empties the memory instead. That notices fork(), but no raw system call.
+ * Where the kernel (or an emulator) cannot wipe memory at a fork, a pthread_atfork child handler empties it
+ * instead. That handler runs at fork(), but not when a raw system call forks.
  */
 #include <pthread.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 #endif
 
 /*
- * The library is linked without start files (Makefile) and never unloaded:
- * handlers registered by it belong to no object.
+ * The library is linked without start files (Makefile) and is never unloaded: handlers that it registers
+ * belong to no object.
  */
 extern void *__dso_handle;
 __attribute__((weak)) void *__dso_handle;
@@ -27,8 +27,8 @@ __attribute__((weak)) void *__dso_handle;
 union forgotten_memory p11shim_forgotten __attribute__((aligned(FORGOTTEN_PAGE)));
 
 /*
- * Ordinary memory, inherited by a child. Written once, under `entering`. A fork
- * meanwhile leaves it unknown in the child, who asks again.
+ * How the memory is wiped. This is ordinary memory, which a child inherits. It is written once, under
+ * `entering`. If a fork comes meanwhile, it is unknown in the child, and the child asks again.
  */
 static enum { WIPE_UNKNOWN, WIPE_BY_KERNEL, WIPE_BY_HANDLER } wipe;
 
@@ -40,7 +40,7 @@ static void forget(void)
 	memset(&p11shim_forgotten, 0, sizeof p11shim_forgotten);
 }
 
-/* Some emulators answer 0 to any advice; one that cannot exist tells. */
+/* Some emulators answer 0 to any advice. An advice that cannot exist tells whether this is one of them. */
 static void arrange_to_forget(void)
 {
 	bool page_fits = sysconf(_SC_PAGESIZE) <= FORGOTTEN_PAGE;
@@ -64,7 +64,7 @@ void process_enter(void)
 		noticed = wipe != WIPE_UNKNOWN;
 		now->linker_suspect = noticed && atomic_load(&in_linker) > 0;
 		if (now->linker_suspect)
-			atomic_store(&in_linker, 0); /* none of them is here */
+			atomic_store(&in_linker, 0); /* those threads are not in this child */
 		if (wipe == WIPE_UNKNOWN)
 			arrange_to_forget();
 		atomic_store_explicit(&now->entered, getpid(), memory_order_release);
@@ -87,7 +87,7 @@ bool process_alone(void)
 	if (UNLIKELY(!answer)) {
 		answer = linker_dlsym(RTLD_DEFAULT, "__libc_single_threaded"); /* REENTRANT: no lock held */
 		if (!answer) {
-			linker_dlsym(RTLD_DEFAULT, "dlsym"); /* found, and so dlerror() tells of nothing */
+			linker_dlsym(RTLD_DEFAULT, "dlsym"); /* found, so dlerror() has nothing to tell */
 			answer = &never;
 		}
 		atomic_store_explicit(&single, answer, memory_order_release);
@@ -103,7 +103,7 @@ int process_linker_begin(void)
 
 void process_linker_end(int begun)
 {
-	if (begun == process_number()) /* else a fork came between, and nothing was counted here */
+	if (begun == process_number()) /* else a fork came between: nothing was counted in this process */
 		atomic_fetch_sub(&in_linker, 1);
 }
 

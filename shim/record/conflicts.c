@@ -6,7 +6,7 @@
 #include "record/conflicts.h"
 #include "standard/calls.h"
 
-/* What C_Initialize was given, as far as it matters to others. */
+/* What C_Initialize was given, as far as it matters to other consumers. */
 struct wishes {
 	CK_FLAGS flags;
 	bool callbacks, some_callbacks;
@@ -14,7 +14,7 @@ struct wishes {
 	uint32_t reserved_text; /* hash of the text there */
 };
 
-static struct wishes wishes_of_first[MODULES]; /* of whoever initialised it; under `told` */
+static struct wishes wishes_of_first[MODULES]; /* of the view that initialised the module; under `told` */
 
 static struct lock *lock(void)
 {

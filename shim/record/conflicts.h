@@ -1,5 +1,5 @@
 /*
- * conflicts.h: arguments of C_Initialize that do not go with those that the module was initialised with
+ * conflicts.h: arguments of C_Initialize that conflict with those with which the module was initialised
  * (contract C8, I4).
  */
 #ifndef P11SHIM_CONFLICTS_H

@@ -27,7 +27,7 @@ static struct sigaction before[COUNT(fatal)];
 static _Atomic(int) writer; /* the thread that writes, or has written */
 static _Atomic(bool) done;
 
-/* Not on the stack: a signal's may be small, and one thread alone writes. */
+/* These do not lie on the stack, since a stack for signals may be small. One thread alone writes. */
 static char buffer[1024];
 static void *frames[64];
 static uintptr_t addresses[COUNT(frames)];
@@ -105,7 +105,7 @@ static uintptr_t where(const ucontext_t *context)
 #endif
 }
 
-/* The stack that the signal came into; all but the innermost are return addresses. */
+/* Finds the stack that the signal came into; all but the innermost address are return addresses. */
 static unsigned find_stack(uintptr_t innermost)
 {
 	int n = stack_frames(frames, COUNT(frames)), first = 0;
@@ -118,7 +118,7 @@ static unsigned find_stack(uintptr_t innermost)
 	return count;
 }
 
-/* stack_frames() comes last: what it does in the middle of everything is least certain. */
+/* stack_frames() comes last: in the middle of anything it is the least certain to work. */
 static void tell(const struct fatal *signal, const siginfo_t *info, const ucontext_t *context)
 {
 	put_head(signal->name, info);
@@ -139,12 +139,12 @@ static void tell(const struct fatal *signal, const siginfo_t *info, const uconte
 }
 
 /*
- * A program's stack for signals may be too small for more than its own handler. A
- * function of libc that is called for the first time costs some thousand bytes of it,
- * since the library is bound lazily; syscall() has been called by then.
+ * Is there room on the stack? A program's stack for signals may be too small for more than its own handler. A
+ * function of libc that is called for the first time costs some thousand bytes of it, since the library is
+ * bound lazily; syscall() has been called by then.
  */
 #define STACK_WANTED 4096
-#define WORDS (8 / sizeof(long)) /* of the kernel's sets of signals */
+#define WORDS (8 / sizeof(long)) /* in the kernel's sets of signals */
 static bool has_room(void)
 {
 	stack_t now;
@@ -153,7 +153,10 @@ static bool has_room(void)
 	       here - (uintptr_t)now.ss_sp > STACK_WANTED;
 }
 
-/* Another thread dies too: it would end the process in the middle of the first one's lines. */
+/*
+ * Another thread is writing, and this one dies too. It waits, since it would else end the process in the
+ * middle of the other's lines.
+ */
 static void wait_for_writer(void)
 {
 	const struct timespec pause = {0, 10000000};
@@ -162,17 +165,17 @@ static void wait_for_writer(void)
 }
 
 /*
- * A program that takes such signals itself, outside of PKCS #11, may well live on them
- * (the JVM does): its handler is called as if ours were not there, with what the
- * kernel would have blocked for it, and ours stays. False: there is none, or it is to
- * be called once only, which the kernel knows better.
+ * A program may handle such signals itself, outside of PKCS #11, and live on (the JVM does). Then its handler
+ * is called as if the shim's were not there, with those signals blocked that the kernel would have blocked
+ * for it, and the shim's handler stays. False: the program has no handler, or this thread is in a recorded
+ * call, or the handler is to be called only once, which is better left to the kernel.
  */
 static bool leave_to_program(const struct sigaction *its, int number, siginfo_t *info, ucontext_t *context)
 {
 	if (its->sa_handler == SIG_DFL || its->sa_handler == SIG_IGN || its->sa_flags & SA_RESETHAND ||
 	    flight_of_this_thread())
 		return false;
-	unsigned long blocked[WORDS], its_own[WORDS]; /* by hand: see has_room() */
+	unsigned long blocked[WORDS], its_own[WORDS]; /* copied by hand: see has_room() */
 	memcpy(blocked, &context->uc_sigmask, sizeof blocked);
 	memcpy(its_own, &its->sa_mask, sizeof its_own);
 	for (unsigned i = 0; i < WORDS; i++)
@@ -197,10 +200,10 @@ static const struct fatal *which(int number)
 }
 
 /*
- * The disposition of before stands again when this returns. A fault then happens
- * again, at the same instruction. A trap is over, and so is a signal that was sent:
- * it is sent again as it was; all are blocked in here, so it is taken when this has
- * returned. (A fault in here ends the process at once, as it would have ended.)
+ * When this returns, the signal's previous disposition stands again. A fault then happens again, at the same
+ * instruction. A trap is over, and so is a signal that was sent: it is sent again as it was. All signals are
+ * blocked in here, so it is taken when this has returned. (A fault in here ends the process at once, as the
+ * signal would have.)
  */
 static void on_fatal(int number, siginfo_t *info, void *context)
 {
@@ -229,7 +232,10 @@ void crash_start(void)
 	for (unsigned i = 0; i < COUNT(fatal); i++) {
 		if (sigaction(fatal[i].number, NULL, &before[i]) != 0 || before[i].sa_handler == SIG_IGN)
 			continue;
-		/* whether a system call goes on afterwards, and which stack it is, is decided by ours */
+		/*
+		 * The flags of the shim's handler decide whether a system call goes on afterwards, and on
+		 * which stack.
+		 */
 		action.sa_flags = SA_SIGINFO | (before[i].sa_handler == SIG_DFL
 		                                        ? SA_ONSTACK
 		                                        : before[i].sa_flags & (SA_ONSTACK | SA_RESTART));

@@ -7,7 +7,7 @@
 #include "record/describe.h"
 #include "standard/names.h"
 
-#define ATTRIBUTES 24 /* of a template that are shown */
+#define ATTRIBUTES 24 /* of a template, those that are shown */
 
 /* The parameters' names, one after the other, each with its end. */
 static const char parameter_names[CALLS][200] = {
@@ -33,7 +33,10 @@ struct line {
 	uintptr_t stack; /* an address in the stack of the call, whose page can be read */
 };
 
-/* Much of what consumers pass lies on their stack, just above: that need not be asked for. */
+/*
+ * Much of what consumers pass lies on their stack, just above the words of the call. The kernel need not be
+ * asked for that page.
+ */
 static bool can_read(const struct line *line, const void *start, size_t size)
 {
 	uintptr_t address = (uintptr_t)start, end = line->stack | 4095;
@@ -41,7 +44,7 @@ static bool can_read(const struct line *line, const void *start, size_t size)
 	       is_readable(start, size);
 }
 
-/* Numbers that JSON readers would round go as text. */
+/* Numbers that JSON readers would round are written as text. */
 static void put_number(const struct line *line, CK_ULONG number)
 {
 	bool quoted = line->json && (uint64_t)number >> 53;
@@ -79,7 +82,7 @@ static void put_value(struct text *text, enum attribute_sort sort, const CK_ATTR
 		text_number(text, value);
 }
 
-/* values: are they what somebody has put there? */
+/* values: has the consumer or the module put the values there? */
 static void put_attribute(const struct line *line, const CK_ATTRIBUTE *attribute, bool values)
 {
 	struct text *text = line->text;
@@ -156,7 +159,7 @@ struct parameter {
 	CK_RV rv;
 };
 
-/* A parameter that is no pointer. False: it is one, or nothing is told of it. */
+/* Writes a parameter that is no pointer. False: it is a pointer, or nothing is told of it. */
 static bool put_word(const struct line *line, const struct parameter *p)
 {
 	switch (p->kind) {
@@ -185,7 +188,7 @@ static bool put_word(const struct line *line, const struct parameter *p)
 	}
 }
 
-/* A pointer that is not NULL, and what it leads to. False: nothing is told of it. */
+/* Writes what a pointer that is not NULL leads to. False: nothing is told of it. */
 static bool put_pointed_to(const struct line *line, const struct parameter *p)
 {
 	bool answered = p->rv == CKR_OK || p->rv == CKR_BUFFER_TOO_SMALL;
@@ -226,7 +229,7 @@ static bool put_pointed_to(const struct line *line, const struct parameter *p)
 	}
 }
 
-/* False: there is nothing to say of it. The text then is as it was, or will be put back. */
+/* Writes a parameter. False: there is nothing to say of it; the caller takes the text back. */
 static bool put_parameter(const struct line *line, const struct parameter *p)
 {
 	if (put_word(line, p))

@@ -1,14 +1,12 @@
 /*
- * describe.h: the parameters of one call by their names in the standard, with
- * mechanisms, flags, classes and attribute types by name, and sizes instead of
- * contents (contract I2).
+ * describe.h: the parameters of one call by their names in the standard, with mechanisms, flags, classes and
+ * attribute types by name, and sizes instead of contents (contract I2).
  *
- * Never shown: PINs and their lengths, the bytes of any buffer, the values of
- * attributes other than classes, types, booleans and plain numbers; anything of a
- * vendor's own attributes beside their type.
+ * Never shown: PINs and their lengths, the bytes of any buffer, the values of attributes other than classes,
+ * types, booleans and plain numbers, and anything of a vendor's own attributes but their type.
  *
- * A consumer's pointers may lead anywhere: each is tried before it is read, by the
- * kernel. Allocates nothing, takes no lock, may run in a signal handler.
+ * A consumer's pointers may lead anywhere: before one is read, the kernel is asked whether it can be read.
+ * Allocates nothing, takes no lock, may run in a signal handler.
  */
 #ifndef P11SHIM_DESCRIBE_H
 #define P11SHIM_DESCRIBE_H
@@ -17,9 +15,9 @@
 #include "standard/calls.h"
 
 /*
- * To be called when the call is over, with its words as the consumer gave them, which
- * must lie on the stack of this thread, and what it got. JSON: ,"hSession":1,... ;
- * else: " hSession=1 ...". A parameter that does not fit is left out.
+ * To be called when the call is over, with its answer and with its words as the consumer gave them. The words
+ * must lie on the stack of this thread. JSON: ,"hSession":1,... ; else: " hSession=1 ...". A parameter that
+ * does not fit is left out.
  */
 void describe_call(struct text *text, unsigned function, const uintptr_t *words, CK_RV rv, bool json);
 

@@ -1,6 +1,5 @@
 /*
  * findings.c: see findings.h.
- *
  */
 #include <string.h>
 
@@ -72,7 +71,9 @@ void findings_before(struct view *view, unsigned function, const uintptr_t *word
 		observe_before(view, function, words, snapshot);
 }
 
-/* Its standing is snapshot at now if it was not before. */
+/*
+ * After a call that went on to the core. The view's standing is looked at now if it was not before the call.
+ */
 static void after(struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                   struct call_snapshot *snapshot)
 {
@@ -81,7 +82,7 @@ static void after(struct view *view, unsigned function, const uintptr_t *words, 
 			return;
 		snapshot->standing = life_standing(view);
 		if (snapshot->now.at <= history_finalising(view))
-			return; /* it was in flight then, and is told of as that */
+			return; /* the call was in flight at that C_Finalize, and is told of as that */
 	}
 	const struct standing *was = &snapshot->standing;
 	struct standing is = life_standing(view);
@@ -144,16 +145,17 @@ void findings_after(struct view *view, unsigned function, const uintptr_t *words
 	    is_readable((const void *)words[4], sizeof(CK_SESSION_HANDLE)))
 		sessions_note_opened(view->module, *(CK_SESSION_HANDLE_PTR)words[4], &snapshot->now);
 	if (calls[function].kind[0] == PARAMETER_SESSION && is_gone(rv))
-		sessions_note_opened(view->module, words[0], &(struct moment){0}); /* nobody's to close */
+		/* No consumer has to close that session any more. */
+		sessions_note_opened(view->module, words[0], &(struct moment){0});
 	if (function == CALL_C_Login || function == CALL_C_LoginUser)
 		check_login(view, words, rv, snapshot);
 	if (function == CALL_C_Logout && rv == CKR_OK)
 		check_logout(view, words, snapshot);
 }
 
-/* ---- what is found out otherwise */
+/* ---- findings that come from other events than calls */
 
-/* The innermost of the module's consumers that a stack leads through; it may close by a library's help. */
+/* The module's consumer that is innermost on that stack; it may have called dlclose() by a library's help. */
 static const struct view *consumer_in(const struct module *module, stack_id stack)
 {
 	const char *file;

@@ -11,9 +11,9 @@ static struct flight *flights(void)
 }
 
 /*
- * A thread that was cancelled or thrown out of a call left its place taken. When
- * it, or another in its place, comes again from further out on the same stack, that
- * call is over.
+ * Is that call over? If a thread was cancelled in a call, or thrown out of it, its place is still taken. When
+ * that thread, or another thread on the same stack, begins a call from further out on it, the old call is
+ * over.
  */
 static bool is_over(const struct flight *flight, uintptr_t thread, uintptr_t depth)
 {

@@ -1,8 +1,8 @@
 /*
  * flights.h: which recorded calls are in flight at any moment.
  *
- * A call has a place of its own in a table; no locks. The table is wiped at fork (host/process.h): the
- * calls of other threads are not in the child.
+ * Each call has a place of its own in a table; there are no locks. The table is wiped at fork
+ * (host/process.h): the calls of other threads are not in the child.
  */
 #ifndef P11SHIM_FLIGHTS_H
 #define P11SHIM_FLIGHTS_H
@@ -11,14 +11,17 @@
 #include "core/model.h"
 
 /*
- * Around a recorded call. moment: when it began; it must last until it is over.
- * caller: where it returns to. The place, for flight_end(); NULL: there was none.
+ * To be called around a recorded call. moment: when the call began; it must last until the call is over.
+ * caller: where the call returns to. Returns the place, for flight_end(); NULL: there was no room.
  */
 struct flight *flight_begin(const struct view *view, unsigned function, const struct moment *moment,
                             const void *caller);
 void flight_end(struct flight *flight);
 
-/* The calls in flight in that module (NULL: any), at most so many; of others: not the calling thread's. */
+/*
+ * The calls in flight in that module (NULL: in any), at most so many. of_others: without those of the calling
+ * thread.
+ */
 struct flying {
 	const struct view *view;
 	unsigned function;
@@ -28,8 +31,10 @@ struct flying {
 };
 unsigned flights_in(const struct module *module, struct flying *found, unsigned most, bool of_others);
 
-/* The call at that place of the table, 0 to FLIGHTS - 1; false: none. A signal handler may call this, and the
- * next. */
+/*
+ * The call at that place of the table, 0 to FLIGHTS - 1; false: there is none. A signal handler may call this
+ * function and the next one.
+ */
 bool flight_at(unsigned place, struct flying *found);
 
 /* Is the calling thread in a recorded call? */

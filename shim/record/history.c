@@ -1,10 +1,9 @@
 /*
  * history.c: see history.h.
  *
- * All of it lies in ordinary memory and is copied under `history`, a lock that a
- * fork frees; a child that was forked in the middle of such a copy may read a moment
- * that is half another. Somebody is then told of a wrong stack, no more: every
- * number in there is checked where it is used.
+ * All of it lies in ordinary memory and is copied under `history`, a lock that a fork frees. A child that was
+ * forked in the middle of such a copy may read a moment that is half another. Then a finding shows a wrong
+ * stack, and nothing worse happens: every number in a moment is checked where it is used.
  */
 #include "host/process.h"
 #include "record/history.h"
@@ -13,14 +12,14 @@ static struct {
 	struct moment initialised, finalised, closed;
 	uint64_t finalising;
 	unsigned has;
-	int pid; /* not observed: in which process, and by which change that was seen */
+	int pid; /* not observed: in which process `has` was set, and by which change */
 	unsigned long change;
 	bool adopted;
 } of_view[VIEWS];
 
 static struct {
 	struct who_when initialised, finalised;
-	unsigned opened; /* how often it was opened again, and has not been closed since */
+	unsigned opened; /* how often it was opened again and has not been closed since */
 	_Atomic(unsigned) up;
 	_Atomic(bool) foreign;
 } of_module[MODULES];
@@ -90,7 +89,10 @@ unsigned history_has(const struct view *view)
 	return count;
 }
 
-/* Several threads may come here in another order than they changed it: the last change counts. */
+/*
+ * Several threads may come here in another order than that in which they changed the standing: the last
+ * change counts.
+ */
 void history_follow(struct view *view)
 {
 	unsigned v = (unsigned)(view - views);
@@ -300,7 +302,7 @@ void history_note_closed(const struct module *module, const struct view *view, c
 	give();
 }
 
-/* Decided and said under one lock, so that what was decided last is what stays. */
+/* The decision is made and set under one lock, so that the last decision is the one that stays. */
 void history_decide_pass(struct view *view)
 {
 	unsigned v = (unsigned)(view - views), m = module_number(view->module);

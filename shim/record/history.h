@@ -1,11 +1,10 @@
 /*
- * history.h: who did what to a module, and when: the last initialise, finalise and
- * dlclose of each consumer, logins, and, with mode = observe, where nobody else
- * does, how often each has the module initialised. What was wrong with that is
- * the affair of findings.h.
+ * history.h: which view did what to a module, and when: the last initialise, finalise and dlclose of each
+ * consumer, and logins. With mode = observe, where the core does not count, also how often each consumer has
+ * the module initialised. What was wrong with that is the affair of findings.h.
  *
- * Only kept where the journal is open. Everything here takes a lock of its own,
- * and calls nobody but the journal, with none held.
+ * All this is kept only while the journal is open. The functions here take a lock of their own. They call
+ * only the journal, and hold no lock then.
  */
 #ifndef P11SHIM_HISTORY_H
 #define P11SHIM_HISTORY_H
@@ -13,13 +12,13 @@
 #include "core/life.h"
 #include "record/journal.h"
 
-/* A moment, and whose. */
+/* A moment, and the view that acted then. */
 struct who_when {
-	const struct view *view; /* NULL: nobody's */
+	const struct view *view; /* NULL: none */
 	struct moment moment;
 };
 
-/* ---- of a consumer. Moments that never were have at = 0. */
+/* ---- of a consumer. A moment that never was has at = 0. */
 
 struct moment history_initialised(const struct view *view);
 struct moment history_finalised(const struct view *view);
@@ -27,67 +26,76 @@ struct moment history_finalised(const struct view *view);
 /* Its first dlclose while it had the module initialised. */
 struct moment history_closed(const struct view *view);
 
-/* When its last C_Finalize began, as clock_at(): what was in flight then is not after it. */
+/* When its last C_Finalize began, as clock_at(): a call that was in flight then does not come after it. */
 uint64_t history_finalising(const struct view *view);
 void history_note_finalising(const struct view *view, uint64_t at);
 
 /*
- * Has it the module initialised? Observed: how often, as it sees it, its parent's
- * count included.
+ * Does the view have the module initialised? Observed: how often, as the consumer sees it, with its parent's
+ * count.
  */
 unsigned history_has(const struct view *view);
 
-/* Not observed: whether it has, as it stands now (life_standing()); the journal is told of news. */
+/*
+ * Not observed: takes from life_standing() whether the view has the module initialised; the journal is told
+ * if it is news.
+ */
 void history_follow(struct view *view);
 
-/* Finalised too late to count, but finalised. */
+/* The view has finalised, but too late to count: the process is exiting. */
 void history_note_left(const struct view *view);
 
 /*
- * Observed, in a child: the module carried its state over the fork, and the count
- * is this process's own from now on. It may be left so.
+ * Observed, in a child: the module has carried its state over the fork, and the view's count is this
+ * process's own from now on. The view need not finalise it.
  */
 void history_note_adopted(const struct view *view, const struct moment *now);
 bool history_is_adopted(const struct view *view);
 
-/* really: the module is initialised too, or was up already. */
+/* really: the module itself was initialised by that; false: it was up already. */
 void history_note_initialised(const struct view *view, const struct moment *now, bool really);
 
-/* entirely: its last count is gone; else one. really: the module is finalised too. */
+/*
+ * entirely: the view has no count left; false: it has one less. really: the module itself was finalised by
+ * that.
+ */
 void history_note_finalised(const struct view *view, const struct moment *now, bool entirely, bool really);
 
 void history_note_login(const struct view *view, CK_SLOT_ID slot, const struct moment *now);
 
-/* The n-th other that is logged in on that slot; the entries go when the last has been asked for. */
+/*
+ * The n-th other view that is logged in on that slot. False: there are not so many; then the entries of the
+ * slot go.
+ */
 bool history_logged_in(const struct view *view, CK_SLOT_ID slot, unsigned n, struct who_when *other);
 
 /* ---- of a module */
 
-/* Whoever did that last. */
+/* The view that did that last, and when. */
 struct who_when history_initialised_last(const struct module *module);
 struct who_when history_finalised_last(const struct module *module);
 
-/* Observed: how often it is initialised, as it seems; some modules count. */
+/* Observed: how often the module is initialised, as it seems; some modules count. */
 unsigned history_up(const struct module *module);
 void history_note_down(const struct module *module);
 
-/* Observed: it is initialised, by somebody out of sight. */
+/* Observed: code that the shim does not see has initialised the module. */
 bool history_is_foreign(const struct module *module);
 void history_note_foreign(const struct module *module);
 
-/* Observed, in a child: what its parent had is not here. */
+/* Observed, in a child: forgets what the parent had, since it is not in this process. */
 void history_forget_parents(const struct module *module);
 
-/* It is gone from memory. */
+/* The module is gone from memory. */
 void history_forget_module(const struct module *module);
 
-/* A further dlopen of that module, and a dlclose, by that consumer (NULL: nobody that is known). */
+/* A further dlopen of that module, and a dlclose of it, by that consumer (NULL: by an unknown one). */
 void history_note_opened(const struct module *module);
 void history_note_closed(const struct module *module, const struct view *view, const struct moment *now);
 
 /*
- * mode = observe: may the view's calls take the fast path? Not while they would be wrong. Sets
- * view->may_pass; life_refresh() is to follow.
+ * mode = observe: decides whether the view's calls may take the fast path. They may not while a call would be
+ * wrong, since that is to be told of. Sets view->may_pass; the caller then calls life_refresh().
  */
 void history_decide_pass(struct view *view);
 

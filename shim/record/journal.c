@@ -33,8 +33,8 @@ __attribute__((noinline)) static void tell_log(const char *consumer, const char 
 }
 
 /*
- * A life-cycle event, to all sinks; not to the log if that has it as a call. One
- * after the other, so that their lines are not on the stack together.
+ * Tells a life-cycle event to all sinks; not to the log if the log has it as a call. The sinks come one after
+ * the other, so that their lines are not on the stack together.
  */
 static void tell(const char *consumer, const char *module, const char *event, const char *result,
                  const char *detail, const struct moment *moment, bool is_call)
@@ -120,7 +120,7 @@ void journal_recorded(const struct view *view, unsigned function, const uintptr_
 {
 	int error = errno;
 	uint64_t now = clock_at(CLOCK_MONOTONIC);
-	uint64_t took = now > began->at ? now - began->at : 0; /* some make that clock go backwards */
+	uint64_t took = now > began->at ? now - began->at : 0; /* some systems make that clock go backwards */
 	now_note(now);
 	if (trace_calls)
 		trace_call(view, function, words, rv, began, took);
@@ -144,7 +144,8 @@ void journal_finding(const struct view *view, const char *kind, const char *call
 {
 	struct moment now = count ? accounts[0].moment : now_moment(false);
 	int error = errno;
-	if (atomic_load(&trace_open)) /* a finding may come before what crashes: the trace has all of it */
+	/* the module may crash right after a finding: the trace, which has all of it, comes first */
+	if (atomic_load(&trace_open))
 		trace_finding(view, kind, call, what, accounts, count, more);
 	errno = error;
 	struct log_line line;

@@ -1,8 +1,8 @@
 /*
- * journal.h: what happened, told to every sink that is open: the log (contract I2,
- * log.h) and the trace (I3, trace.h).
+ * journal.h: tells what happened to every sink that is open: the log (contract I2, log.h) and the trace (I3,
+ * trace.h).
  *
- * Never given a PIN, key material or the contents of any buffer.
+ * It is never given a PIN, key material or the contents of any buffer.
  */
 #ifndef P11SHIM_JOURNAL_H
 #define P11SHIM_JOURNAL_H
@@ -15,17 +15,17 @@ struct module;
 
 struct settings_recording;
 
-/* What journal_start() has opened: anything at all, and whether every call is wanted. */
+/* What journal_start() has opened: anything at all, and whether a sink wants every call. */
 struct journal_wants {
 	bool anything, every_call;
 };
 
-/* Where to; called once, by recorder.c. */
+/* Opens the sinks; called once, by recorder.c. */
 struct journal_wants journal_start(const struct settings_recording *settings);
 
 /*
- * A life-cycle call of a consumer, and what it got; detail may be NULL. moment: when it began and by
- * what way; NULL: now, and it is not one of the recorded calls.
+ * A life-cycle call of a consumer, and its answer; detail may be NULL. moment: when the call began and on
+ * which stack; NULL: now, and it is not one of the recorded calls.
  */
 void journal_write_call(const struct view *view, unsigned function, CK_RV rv, const char *detail,
                         const struct moment *moment);
@@ -38,18 +38,18 @@ void journal_write_module_at(const struct module *module, const char *event, con
 /* Something about the process or the settings. */
 void journal_write_note(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A module, or a view of one, is initialised from now on (at: or from then), or no longer. */
+/* A module, or a view of one, is initialised from now on, or no longer. at: since then; 0: now. */
 void journal_up(const struct module *module, bool up);
 void journal_has(const struct view *view, bool has, uint64_t at);
 
-/* This process has been found to be a forked one. */
+/* The shim has found this process to be a forked child. */
 void journal_forked(void);
 
-/* A call, when it is over, for the sinks that want every call. */
+/* A call that is over, for the sinks that want every call. */
 void journal_recorded(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                       const struct moment *began);
 
-/* A finding (findings.h): what was wrong, and how it came to that. */
+/* A finding (findings.h): what was wrong, and the evidence for it. */
 struct account {
 	const char *what; /* "initialised by" */
 	const char *who;  /* "libfoo.so" */

@@ -19,22 +19,25 @@
 static enum { NO_LOG, TO_FILE, TO_SYSLOG } sink;
 static bool keep_lines;
 /*
- * In .data on purpose, where it fills the rest of the one page that is written
- * at every start: as part of .bss, ld.so would have to clear that rest.
+ * This lies in .data on purpose, where it fills the rest of the one page that is written at every start. If
+ * it lay in .bss, ld.so would have to clear that rest.
  */
 static char path[3328] __attribute__((section(".data")));
 static struct output output = {.path = path, .path_size = sizeof path};
 
 /*
- * The last lines, for a crash, by words: a thread that is overtaken by as many
- * lines as there are leaves one that is half another's, no more.
+ * The last lines, kept for a crash and written word by word. If a thread is overtaken by as many lines as
+ * there are places, its line becomes half another's, and nothing worse happens.
  */
 #define KEPT 32
 #define KEPT_WORDS 32
 static _Atomic(uint64_t) kept[KEPT][KEPT_WORDS];
 static _Atomic(unsigned) lines;
 
-/* Not long, and not again for a while by one that does not read: it is to hold up nobody. */
+/*
+ * Waits for room in the daemon's queue, but not for long. If the daemon does not read in that time, no thread
+ * waits for it again for a while: logging must not hold up the program.
+ */
 static bool wait_for_syslog(int fd)
 {
 	static _Atomic(uint64_t) deaf_until;
@@ -60,7 +63,7 @@ static void send_to_syslog(const char *line, size_t length)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
-	/* connected, so that one can wait for room in the daemon's queue, which is a short one */
+	/* connected, so that a thread can wait for room in the daemon's queue, which is a short one */
 	if (syscall(SYS_connect, fd, &syslog_socket, sizeof syslog_socket) == 0) {
 		long sent = sendto(fd, message, text_length(&text), MSG_NOSIGNAL, NULL, 0);
 		if (sent < 0 && errno == EAGAIN && wait_for_syslog(fd))
@@ -102,7 +105,7 @@ static void keep(const struct log_line *line)
 	}
 }
 
-/* hot: one of many; the time then is near enough. */
+/* See log.h. */
 void log_end(struct log_line *line, const struct moment *hot, bool to_log)
 {
 	if (keep_lines && !hot)
@@ -110,7 +113,7 @@ void log_end(struct log_line *line, const struct moment *hot, bool to_log)
 	if (to_log && sink == TO_SYSLOG) {
 		send_to_syslog(line->buffer, text_length(&line->text));
 	} else if (to_log && sink == TO_FILE) {
-		line->text.end++; /* kept for this */
+		line->text.end++; /* room was kept for this */
 		text_put(&line->text, "\n");
 		output_write(&output, line->buffer, text_length(&line->text), hot ? hot->at : 0);
 	}

@@ -1,7 +1,7 @@
 /*
  * now.c: see now.h.
  *
- * Takes no lock and allocates nothing. errno is kept but by now_start().
+ * Takes no lock and allocates nothing. errno is kept, except by now_start().
  */
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -15,7 +15,7 @@
 
 void (*now_new_thread)(int pid, int tid, uint64_t at, bool once);
 
-/* UTC by calculation: gmtime() takes a lock that a child may find held. */
+/* UTC is calculated here: gmtime() takes a lock that a child may find held. */
 void now_print(struct text *text)
 {
 	struct timespec t;
@@ -46,13 +46,13 @@ void now_print(struct text *text)
 }
 
 /*
- * A thread's number costs a system call, so it is kept by the thread, together
- * with that of the process: a forked child's one thread has another. Where both do
- * not fit one pointer there are two. Without a key to be had it is asked for each time.
+ * To ask for a thread's number costs a system call. So the thread keeps it, together with the number of the
+ * process: in a forked child the one thread has another number. If one pointer does not hold both, there are
+ * two keys. If no key can be had, the number is asked for each time.
  */
-static pthread_key_t key, process_key; /* the second where a pointer does not hold both */
+static pthread_key_t key, process_key; /* the second is used where a pointer does not hold both */
 static bool has_key;
-static _Atomic(uint64_t) last_moment; /* inherited by a child: nothing of its own is before */
+static _Atomic(uint64_t) last_moment; /* a child inherits it: nothing that the child does comes before */
 static _Atomic(int) last_process;
 
 static uint64_t kept_thread(void)
@@ -96,7 +96,7 @@ void now_note(uint64_t at)
 	atomic_store_explicit(&last_moment, at, memory_order_relaxed);
 }
 
-/* The thread that forked had left its numbers where this one, its copy, finds them. */
+/* The thread that forked has left its numbers where this thread, its copy in the child, finds them. */
 struct moment now_forked(void)
 {
 	uint64_t parents = kept_thread();

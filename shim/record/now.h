@@ -1,5 +1,5 @@
 /*
- * now.h: when it is, and on which thread of which process, for what is recorded.
+ * now.h: what time it is, and on which thread of which process, for what is recorded.
  */
 #ifndef P11SHIM_NOW_H
 #define P11SHIM_NOW_H
@@ -11,15 +11,15 @@
 void now_start(void);
 
 /*
- * Is called for each thread, with its numbers and the time, when that is first asked for; once: it is asked
- * for once only. NULL: nothing is. May be set before a recorder is switched on.
+ * Called for a thread, with its numbers and the time, when its number is first asked for. once: this is the
+ * only time that it is asked for. NULL: nothing is called. May be set before a recorder is switched on.
  */
 extern void (*now_new_thread)(int pid, int tid, uint64_t at, bool once);
 
-/* Now. with_stack: no lock may be held. */
+/* The present moment. with_stack: no lock may be held. */
 struct moment now_moment(bool with_stack);
 
-/* The last time that was looked at, on any thread; that time was `at`. */
+/* Notes that a thread has looked at the clock, and that it was `at`: the last time known to now_forked(). */
 void now_note(uint64_t at);
 
 /*

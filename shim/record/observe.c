@@ -8,7 +8,7 @@
 #include "record/observe.h"
 #include "standard/calls.h"
 
-/* Has this process opened it? */
+/* Has this process opened that session? */
 static bool is_own(const struct view *view, CK_SESSION_HANDLE session, const struct call_snapshot *snapshot)
 {
 	struct moment opened = {0};
@@ -67,7 +67,7 @@ void observe_before(const struct view *view, unsigned function, const uintptr_t 
 		             "$v called $c before anybody had initialised $m", NULL, 0);
 }
 
-/* Whose calls may take the short way has changed. */
+/* Which views' calls may take the fast path has changed. */
 void observe_refresh(const struct module *module)
 {
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
@@ -82,13 +82,13 @@ void observe_after(struct view *view, unsigned function, CK_RV rv, const struct 
 	struct module *module = view->module;
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && function == CALL_C_Initialize) {
 		if (!history_up(module))
-			history_note_foreign(module); /* by somebody out of sight */
+			history_note_foreign(module); /* by code out of sight */
 		else if (snapshot->standing.inherited)
 			history_note_adopted(view,
 			                     &snapshot->now); /* the module carried its state over the fork */
 	}
 	if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED && snapshot->standing.counts) {
-		/* another has finalised it: it knows now */
+		/* another consumer has finalised the module: this one knows it now */
 		history_note_finalised(view, &snapshot->now, true, false);
 		history_note_down(module);
 		journal_has(view, false, 0);
@@ -98,7 +98,7 @@ void observe_after(struct view *view, unsigned function, CK_RV rv, const struct 
 	switch (function) {
 	case CALL_C_Initialize:
 		if (snapshot->standing.inherited)
-			history_forget_parents(module); /* it is a new life in this child */
+			history_forget_parents(module); /* the module has a new life in this child */
 		history_note_initialised(view, &snapshot->now, true);
 		if (history_up(module) == 1)
 			journal_up(module, true);

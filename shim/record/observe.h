@@ -1,13 +1,13 @@
 /*
- * observe.h: mode = observe. There the module answers, whatever it is asked, so what may crash is told of
- * before the module is called, and history.h keeps the counts that elsewhere the core keeps.
+ * observe.h: mode = observe. There every call goes to the module. So what may crash is told of before the
+ * module is called, and history.h keeps the counts that the core keeps elsewhere.
  */
 #ifndef P11SHIM_OBSERVE_H
 #define P11SHIM_OBSERVE_H
 
 #include "record/tell.h"
 
-/* Around a recorded call of a view on an observed module. No lock may be held. */
+/* To be called around a recorded call of a view on an observed module. No lock may be held. */
 void observe_before(const struct view *view, unsigned function, const uintptr_t *words,
                     struct call_snapshot *snapshot);
 void observe_after(struct view *view, unsigned function, CK_RV rv, const struct call_snapshot *snapshot);

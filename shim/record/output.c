@@ -1,9 +1,9 @@
 /*
  * output.c: see output.h.
  *
- * Much of libc is used here by the number of the system call: for each function that
- * it names the library costs every process a little at its start, and more if it is
- * of a version of glibc that no other is.
+ * Many system calls are made here by their number and not by libc's function. Each function of libc that the
+ * library names costs every process a little at its start, and more if it is of a version of glibc that no
+ * other function has.
  */
 #include <elf.h>
 #include <errno.h>
@@ -26,7 +26,7 @@
 #define RLIMIT_FSIZE 1
 #define BIT(signal) (1ull << ((signal)-1)) /* in a set of the kernel's */
 #define MARK 61                            /* see is_marked() */
-#define HIGH 100                           /* out of the way of hosts that count on low numbers */
+#define HIGH 100                           /* out of the way of hosts that expect low numbers to be free */
 
 struct file {
 	unsigned long long device, inode, size;
@@ -34,7 +34,7 @@ struct file {
 };
 
 #if defined __x86_64__ || defined __aarch64__
-/* The quickest; by number, so that it is there on old systems too. See object.c. */
+/* The quickest way; by number, so that it works on old systems too. See host/object.c. */
 static bool identify_descriptor(int fd, struct file *file)
 {
 	struct stat now;
@@ -74,7 +74,7 @@ static bool identify_path(const char *path, struct file *file)
 }
 #endif
 
-/* A file, unlike the number of its descriptor, stays what it is. */
+/* A file stays what it is, unlike the number of its descriptor. */
 static bool is_ours(const struct output *output, const struct file *file)
 {
 	return output->device == file->device && output->inode == file->inode;
@@ -89,9 +89,9 @@ static void adopt(struct output *output, const struct file *file)
 }
 
 /*
- * What fcntl(F_SETSIG) sets belongs to the open file, not to the number: it means
- * nothing where signals are not asked for, and nobody else sets it to this. To ask
- * for it costs half of what fstat() costs.
+ * The value that fcntl(F_SETSIG) sets belongs to the open file, and not to the number. It means nothing where
+ * signals are not asked for, and no other code sets it to MARK. To ask for it costs half of what fstat()
+ * costs.
  */
 static bool is_marked(int fd)
 {
@@ -112,7 +112,7 @@ static bool write_all(int fd, const char *line, size_t length, size_t *done)
 	return true;
 }
 
-/* With the signals held back that writing may raise: on Linux they are the thread's own. */
+/* Writes while those signals are held back that writing may raise. On Linux they go to the writing thread. */
 static bool write_held(int fd, const char *line, size_t length, size_t *done)
 {
 	const uint64_t raised = BIT(SIGPIPE) | BIT(SIGXFSZ);
@@ -131,10 +131,10 @@ static bool write_held(int fd, const char *line, size_t length, size_t *done)
 }
 
 /*
- * The first line of a file that is empty. Of processes that open it together one
- * writes it: none writes anything else before it has seen that the file is not
- * empty. A lock that nobody gives back is not waited for long. False: it cannot be
- * written, so nothing else shall be.
+ * Writes the first line of a file that is empty. If several processes open the file together, one of them
+ * writes the line: no process writes anything else before it has seen that the file is not empty. If a
+ * process does not give the lock back, the others do not wait for it long. False: the line cannot be written,
+ * so nothing else shall be.
  */
 static bool begin(struct output *output, int fd)
 {
@@ -158,9 +158,9 @@ static bool begin(struct output *output, int fd)
 }
 
 /*
- * The descriptor. Its number, once there is one, is replaced in place: another
- * thread may be about to write to it. Of threads that open the file for the first
- * time together one wins, and the others close theirs after use.
+ * Opens the file; returns the descriptor. Once there is a descriptor, its number stays and the file behind it
+ * is replaced: another thread may be about to write to that number. If several threads open the file for the
+ * first time together, one wins, and the others close theirs after use.
  */
 static int open_anew(struct output *output, int kept, bool usable)
 {
@@ -188,7 +188,10 @@ static int open_anew(struct output *output, int kept, bool usable)
 	return opened;
 }
 
-/* The descriptor is the file's, as far as its mark or, that being away, its identity tells. */
+/*
+ * Is the descriptor still the file's? Its mark tells, or, if the mark is gone or the path is to be looked at,
+ * the identity of the file behind it.
+ */
 static bool is_usable(struct output *output, int fd, uint64_t now, unsigned long long *size, bool *look)
 {
 	struct file file = {0};
@@ -203,7 +206,7 @@ static bool is_usable(struct output *output, int fd, uint64_t now, unsigned long
 	return usable;
 }
 
-/* What to write to, -1: nothing; size: how big the file is. */
+/* The descriptor to write to; -1: there is none. size: how big the file is. */
 static int descriptor(struct output *output, uint64_t now, unsigned long long *size)
 {
 	struct file there;
@@ -213,7 +216,7 @@ static int descriptor(struct output *output, uint64_t now, unsigned long long *s
 	if (look) {
 		output->looked = now;
 		if (!usable || !identify_path(output->path, &there) || !is_ours(output, &there)) {
-			*size = 0; /* unknown, but begun if it is empty */
+			*size = 0; /* the size is unknown, but the file is begun if it is empty */
 			fd = open_anew(output, fd, usable);
 			opened = usable = fd >= 0;
 		}
@@ -226,7 +229,10 @@ static int descriptor(struct output *output, uint64_t now, unsigned long long *s
 	return usable ? fd : -1;
 }
 
-/* Can nothing be raised? So it is with devices, and with files that are far from their limit. */
+/*
+ * Is it certain that writing raises no signal? So it is with devices, and with files that are far from their
+ * limit.
+ */
 static bool is_quiet(const struct output *output, unsigned long long size, size_t length)
 {
 	uint64_t limit[2]; /* the kernel's struct rlimit64 */
@@ -236,7 +242,10 @@ static bool is_quiet(const struct output *output, unsigned long long size, size_
 	       (limit[0] == UINT64_MAX || (size != 0 && size != ~0ull && size + length + 65536 < limit[0]));
 }
 
-/* The terminal may belong to others: without its signal, writing there does not stop us. */
+/*
+ * The terminal may belong to other processes. While its signal is blocked, writing there does not stop this
+ * process.
+ */
 static void warn(struct output *output, int error)
 {
 	char buffer[512];
@@ -274,7 +283,7 @@ static bool write_line(struct output *output, const char *line, size_t length, u
 	}
 	bool quiet = is_quiet(output, size, length), good;
 	if (output->torn && write_held(fd, "\n", 1, &done))
-		output->torn = false; /* the rest of a line that did not fit */
+		output->torn = false; /* this ends a line that did not fit */
 	good = quiet ? write_all(fd, line, length, &done) : write_held(fd, line, length, &done);
 	if (!good && done > 0)
 		output->torn = true;
@@ -316,7 +325,7 @@ bool output_start(struct output *output, const char *path)
 {
 	size_t n = 0;
 	if (path[0] != '/') {    /* the host may change its directory */
-		if (is_secure()) /* in which its user would choose where raised privileges write */
+		if (is_secure()) /* where its user would choose where raised privileges write */
 			return false;
 		if (syscall(SYS_getcwd, output->path, output->path_size - 1) < 0)
 			return false;

@@ -1,26 +1,23 @@
 /*
- * output.h: a file that lines are appended to, by many threads and processes,
- * inside a host that knows nothing of it. The journal's and the trace's.
+ * output.h: a file that lines are appended to, by many threads and processes, inside a host that knows
+ * nothing of it. The log and the trace are such files.
  *
- * Each line leaves in one write() to a descriptor opened for appending, so lines
- * do not mix. Whatever goes wrong, the line is lost and the program goes on.
+ * Each line leaves in one write() to a descriptor opened for appending, so lines do not mix. Whatever goes
+ * wrong, the line is lost and the program goes on.
  *
- * The host may close our descriptor or use its number for something else, as
- * daemons do. So before each line the file behind the number is compared with
- * the one that was opened; nothing is ever written into anything else. A file
- * that was moved away, or a descriptor that was closed, is opened anew by its
- * absolute path; if the process may not do that any more (it has changed user),
- * it goes on with what it has. The same comparison guards stderr: closed and used
- * for something else, it gets nothing.
+ * The host may close the descriptor, or use its number for something else, as daemons do. So before each line
+ * the file behind the number is compared with the file that was opened; nothing is ever written into anything
+ * else. If the file was moved away, or the descriptor closed, the file is opened anew by its absolute path.
+ * If the process may not do that any more (it has changed user), it goes on with what it has. The same
+ * comparison guards stderr: if that was closed, and is used for something else now, it gets nothing.
  *
- * A reader that is gone, or a file at its size limit, raises a signal in whoever
- * writes. It is held back and taken off before it can reach the host.
+ * If its reader is gone, or the file is at its size limit, writing raises a signal in the thread that writes.
+ * The signal is held back and taken off before it can reach the host.
  *
- * If a line is lost, the first time a person is told, on stderr, if that is a
- * terminal: anything else it may be is the program's own.
+ * When a line is lost for the first time, a message for people goes to stderr, if that is a terminal:
+ * anything else that stderr may be is the program's own.
  *
- * Nothing here allocates or takes a lock, nor lets a thread be cancelled. errno is
- * not kept.
+ * Nothing here allocates or takes a lock, nor lets a thread be cancelled. errno is not kept.
  */
 #ifndef P11SHIM_OUTPUT_H
 #define P11SHIM_OUTPUT_H
@@ -28,7 +25,7 @@
 #include "base/common.h"
 
 struct output {
-	char *path; /* of so many bytes; absolute once started; "" for stderr */
+	char *path; /* of path_size bytes; absolute once started; "" for stderr */
 	size_t path_size;
 	const char *head;  /* what an empty file begins with; NULL: nothing */
 	_Atomic(int) kept; /* the descriptor; 0: none yet */
@@ -38,19 +35,19 @@ struct output {
 	_Atomic(bool) regular, may_signal, torn, warned;
 };
 
-/* To stderr as it is now. False: there is none. */
+/* Lets the output go to stderr as it is now. False: there is no stderr. */
 bool output_start_stderr(struct output *output);
 
 /*
- * To that path, made absolute; it is opened by the first line. False: it cannot be
+ * Lets the output go to that path, made absolute; the first line opens the file. False: the path cannot be
  * made absolute, or may not be: in a process with raised privileges.
  */
 bool output_start(struct output *output, const char *path);
 
 /*
- * Writes a line, with its end. now: nanoseconds of CLOCK_MONOTONIC, for lines that
- * come thick and fast: then whether the path still leads to the file is looked at
- * ten times a second only. 0: it is looked at. False: the line is lost.
+ * Writes a line, with its end. False: the line is lost. now: nanoseconds of CLOCK_MONOTONIC, for lines that
+ * come thick and fast: then it is checked only ten times a second whether the path still leads to the file.
+ * 0: it is checked now.
  */
 bool output_write(struct output *output, const char *line, size_t length, uint64_t now);
 

@@ -1,8 +1,8 @@
 /*
  * recorder.c: see recorder.h.
  *
- * What is told here may come from any thread, in any state of it but inside malloc or the dynamic
- * linker. No lock of the lower floors is held.
+ * Any thread may tell an event, wherever it is but inside malloc or the dynamic linker. It holds no lock of
+ * the lower floors then.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,7 +24,7 @@
 #include "settings/settings.h"
 #include "standard/calls.h"
 
-/* What is not as it is for any module, and why. */
+/* Tells a setting that applies to this module and not to all modules, and where it was set. */
 static void tell_setting(void *module, const struct explanation *e)
 {
 	if (!e->global && strcmp(e->section, "*") != 0)
@@ -142,14 +142,14 @@ static void on_event(const struct event *e)
 		on_event_of_process(e);
 }
 
-/* C_Initialize, C_Finalize, and what concerns logins. */
+/* Is it C_Initialize, C_Finalize, or a function that concerns logins? */
 static bool is_life_cycle(unsigned function)
 {
 	return function == CALL_C_Initialize || function == CALL_C_Finalize || function == CALL_C_Login ||
 	       function == CALL_C_LoginUser || function == CALL_C_Logout;
 }
 
-/* Never the PIN. */
+/* Tells of a life-cycle call, but never the PIN. */
 static void tell_life_cycle(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                             const struct moment *moment)
 {
@@ -169,8 +169,8 @@ static void tell_life_cycle(const struct view *view, unsigned function, const ui
 static struct recorder listening;
 
 /*
- * A call. What the consumer has passed is snapshot at when the call is over, by the words as it gave
- * them.
+ * Records a call. What the consumer has passed is looked at when the call is over, by the words as the
+ * consumer gave them.
  */
 static CK_RV on_call(struct view *view, unsigned function, const uintptr_t *words, const void *caller,
                      struct call *call, CK_RV (*carry_out)(struct call *call))

@@ -9,7 +9,7 @@ struct settings_recording;
 
 /*
  * Starts recording as the settings ask; called once. From then on the recorder is told of everything
- * (host/events.h), unless nothing could be opened. May load a library; no lock may be held.
+ * (host/events.h), unless no sink could be opened. May load a library; no lock may be held.
  */
 void recorder_start(const struct settings_recording *settings);
 

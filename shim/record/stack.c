@@ -26,7 +26,7 @@
 #define ARENA (2u << 20)
 #define OBJECTS 512
 #define BUCKETS 1024
-#define DEEPEST (STACK_FRAMES + 16) /* with those of the shim */
+#define DEEPEST (STACK_FRAMES + 16) /* with the frames of the shim */
 #define NO_OBJECT 0xffffu
 
 struct record {
@@ -46,7 +46,7 @@ static _Atomic(stack_id) bucket[BUCKETS];
 static struct known_object *_Atomic objects[OBJECTS];
 static char program[4096];
 
-/* What struct dl_find_object begins with; there are headers that do not know it. */
+/* What struct dl_find_object begins with; some headers do not have that structure. */
 struct found_object {
 	unsigned long long flags;
 	void *start, *end;
@@ -117,7 +117,7 @@ static const char *path_of(const struct link_map *map)
 	return map->l_name[0] ? map->l_name : program;
 }
 
-/* The build id, if that is the note which has it. */
+/* Takes the build id from the note, if that is the note which has it. */
 static bool take_build_id(struct stack_object *object, const ElfW(Nhdr) * note, const char *value)
 {
 	size_t size = note->n_descsz < sizeof object->build_id ? note->n_descsz : sizeof object->build_id;
@@ -146,8 +146,8 @@ static bool find_in_notes(struct stack_object *object, const char *note, size_t 
 }
 
 /*
- * Out of the notes of the loaded object. Neither the headers nor the notes of a file
- * need be in what is loaded of it, though they are as a rule.
+ * Reads the build id out of the notes of the loaded object. As a rule, the headers and the notes of a file
+ * are in what is loaded of it, but they need not be.
  */
 static void read_build_id(struct stack_object *object, const void *start, uintptr_t base)
 {
@@ -230,7 +230,10 @@ static stack_id keep(const uint64_t *frame, uint32_t frames)
 	return id;
 }
 
-/* A return address may be behind the end of the function that called: one less is in the call. */
+/*
+ * A return address may lie behind the end of the function that called. The address before it lies in the
+ * call.
+ */
 stack_id stack_take(void)
 {
 	void *address[DEEPEST];

@@ -35,13 +35,13 @@ static struct {
 	unsigned function;
 	stack_id stack;
 	const char *format;
-	int pid; /* what a parent has told of counts for itself */
+	int pid; /* of the process that told it: a child does not count what its parent told */
 	unsigned more;
 } told[KEPT];
 static struct {
 	int pid;
 	unsigned more;
-} untold; /* for which there was no room in there */
+} untold; /* findings for which told[] had no room */
 
 static struct lock *lock(void)
 {
@@ -59,7 +59,7 @@ void evidence_add_last(struct evidence *evidence, const char *what, struct who_w
 	evidence_add(evidence, what, deed.view ? deed.view->name : "", deed.moment);
 }
 
-/* Is it the first time? Counts the others. */
+/* Is it the first time for that finding? If not, counts it. */
 static bool is_new(const struct view *view, enum finding kind, unsigned function, stack_id stack,
                    const char *format)
 {
@@ -153,7 +153,7 @@ void tell_of_handle(const struct view *view, unsigned function, CK_SESSION_HANDL
 	             "$v, in a forked child, called $c with session $n of its parent", NULL, session);
 }
 
-/* The surplus C_Finalize of a view, whose own life is what counts (C3). */
+/* A view's surplus C_Finalize. What counts is the view's own life, not the module's (C3). */
 void tell_of_surplus(const struct view *view, const struct call_snapshot *snapshot)
 {
 	struct moment finalised = history_finalised(view);
@@ -203,9 +203,9 @@ void tell_of_unload(const struct view *view)
 }
 
 /*
- * Calls of other threads that are in the module, as far as they are recorded; not
- * those that wait for slot events, which C_Finalize ends, and not of threads that
- * are gone: they were cancelled in there.
+ * Finds the calls of other threads that are in the module, as far as they are recorded. Calls that wait for
+ * slot events are left out, since C_Finalize ends them; so are calls of threads that are gone, since those
+ * threads were cancelled in there.
  */
 static unsigned in_flight(const struct module *module, struct flying *flying, unsigned most)
 {

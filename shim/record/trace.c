@@ -28,8 +28,8 @@ _Atomic(bool) trace_open;
 static char path[4096];
 static struct output output = {.path = path, .path_size = sizeof path, .head = "[\n"};
 /*
- * The process that has written its own name last, and in which file: one that was
- * rotated away has the names of before.
+ * Which process has last written its own name, and in which file (mark_of()). If a file was rotated away, the
+ * names from before are in that one, and the new file needs them again.
  */
 static _Atomic(uint64_t) introduced;
 static bool every_call;
@@ -41,7 +41,7 @@ struct line {
 	uint64_t now; /* for output_write() */
 };
 
-/* Room is kept for the end, so that every line is whole. */
+/* Room is kept for the end of a line, so that every line is whole. */
 #define ENDING 8
 
 static struct line line_in(char *buffer, size_t size)
@@ -66,7 +66,7 @@ static void begin(struct line *line, const char *head, const char *name, int pid
 	put_when(line, pid, tid, at);
 }
 
-/* ,"key":"value" or nothing of it */
+/* Puts ,"key":"value", or nothing of it if it does not fit. */
 static void put_pair(struct line *line, const char *key, const char *value)
 {
 	struct text before = line->text;
@@ -80,7 +80,7 @@ static void put_pair(struct line *line, const char *key, const char *value)
 	}
 }
 
-/* One whose plainness is known. */
+/* A name of which it is known whether it is plain (text_is_plain()). */
 static inline void put_name(struct line *line, const char *head, const char *name, bool plain)
 {
 	text_put(&line->text, head);
@@ -108,7 +108,7 @@ static void finish(struct line *line, const char *ending)
 	output_write(&output, line->text.start, text_length(&line->text), line->now);
 }
 
-/* ---- who is who */
+/* ---- the names of processes, threads and objects */
 
 static void introduce_process(int pid, int tid, uint64_t at)
 {
@@ -146,7 +146,7 @@ static void introduce(int pid, int tid, uint64_t at)
 	if (UNLIKELY(atomic_load_explicit(&introduced, memory_order_relaxed) != mark) &&
 	    atomic_exchange(&introduced, mark) != mark) {
 		introduce_process(pid, tid, at);
-		atomic_store(&introduced, mark_of(pid)); /* that may have opened the file */
+		atomic_store(&introduced, mark_of(pid)); /* writing that may have opened the file */
 	}
 }
 
@@ -155,7 +155,11 @@ void trace_thread(int pid, int tid, uint64_t at, bool first)
 	char buffer[512], name[17] = "";
 	introduce(pid, tid, at);
 	if (!first)
-		return; /* nobody knows whether it is: better no name than one before every event */
+		/*
+		 * Whether this is the thread's first event is unknown: better no name than a name before
+		 * every event.
+		 */
+		return;
 	struct line line = line_in(buffer, sizeof buffer);
 	syscall(SYS_prctl, PR_GET_NAME, name);
 	begin(&line, "{\"ph\":\"M\",\"name\":", "thread_name", pid, tid, at);
@@ -274,8 +278,8 @@ void trace_module(const struct module *module, bool begins)
 }
 
 /*
- * When a process began, in nanoseconds of CLOCK_MONOTONIC, to a hundredth of a
- * second; 0: unknown. From /proc, read without stdio, which allocates.
+ * When this process began, in nanoseconds of CLOCK_MONOTONIC, to a hundredth of a second; 0: unknown. It is
+ * read from /proc, without stdio, which allocates.
  */
 static uint64_t began(void)
 {
@@ -366,7 +370,7 @@ static bool put_account(struct line *line, const struct account *account, bool f
 	return false;
 }
 
-/* Too long for a thread's stack; there are few of them. */
+/* The line is too long for a thread's stack, so memory is mapped for it; there are few such lines. */
 void trace_finding(const struct view *view, const char *kind, const char *call, const char *what,
                    const struct account *accounts, unsigned count, unsigned more)
 {
@@ -394,7 +398,7 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 	munmap(buffer, FINDING_LINE);
 }
 
-/* Not on the stack, which may be a small one for signals; called once. */
+/* The line does not lie on the stack, which may be a small one for signals; this is called once. */
 void trace_crash(const char *signal, uintptr_t address, const uintptr_t *frames, unsigned count)
 {
 	static char buffer[CRASH_LINE];

@@ -1,10 +1,9 @@
 /*
  * file.c: see file.h.
  *
- * Why the walk is safe: it starts at the root directory, or goes up to it from the current one,
- * and goes into a directory, or follows a link, only if nobody but root can have put it there. So
- * whatever it comes to afterwards can be changed by nobody else either; and it has to come to the
- * very file that is open.
+ * Why the walk is safe: it starts at the root directory, or goes up to it from the current directory. It
+ * enters a directory, or follows a link, only if root alone can have put it there. So root alone can change
+ * what the walk comes to afterwards. And at its end the walk must have come to the very file that is open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,13 +20,13 @@
 #define LONGEST_PATH 2048
 #define MOST_LINKS 40
 
-#ifdef SYS_geteuid32 /* the other one knows users of 16 bits only */
+#ifdef SYS_geteuid32 /* the other system call knows only users of 16 bits */
 #define EFFECTIVE_USER SYS_geteuid32
 #else
 #define EFFECTIVE_USER SYS_geteuid
 #endif
 
-/* stat's form differs between architectures, statx's does not. */
+/* The layout of struct stat differs between architectures, that of struct statx does not. */
 static bool look_at(int directory, const char *name, int flags, struct statx *found)
 {
 	return syscall(SYS_statx, directory, name, flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, found) == 0;
@@ -40,8 +39,8 @@ static bool is_same(const struct statx *a, const struct statx *b)
 }
 
 /*
- * Root, or the owner of the root directory: who that is can do all that root can; and in a user
- * namespace that root is none of, it is the one by whose name root goes there.
+ * Is the user root, or the owner of the root directory? That owner can do all that root can. In a user
+ * namespace that does not contain root, files of root appear there as files of that owner.
  */
 static bool is_root(unsigned user)
 {
@@ -49,7 +48,9 @@ static bool is_root(unsigned user)
 	return user == 0 || (look_at(AT_FDCWD, "/", 0, &top) && top.stx_uid == user);
 }
 
-/* May nobody but root write there? In a sticky directory others may not touch what is root's. */
+/*
+ * Is root the only user that may write there? In a sticky directory other users may not touch what is root's.
+ */
 static bool is_roots(const struct statx *file)
 {
 	bool sticky = S_ISDIR(file->stx_mode) && (file->stx_mode & S_ISVTX);
@@ -64,7 +65,9 @@ static bool doubtful(char doubt[FILE_DOUBT], const char *what, const struct stat
 	return true;
 }
 
-/* On its way: where it is, what is left of the path, and why it went no further. */
+/*
+ * A walk on its way: the directory that it has reached, what is left of the path, and why it went no further.
+ */
 struct walk {
 	int directory;
 	unsigned links;
@@ -85,7 +88,7 @@ static bool go_into(struct walk *walk, const char *name)
 	return is_roots(&found) || !doubtful(walk->doubt, "a directory on its path: ", &found);
 }
 
-/* From the current directory up to the root one, and back. */
+/* Goes from the current directory up to the root directory, and then starts in the current one. */
 static bool start_here(struct walk *walk)
 {
 	struct statx here, above;
@@ -120,7 +123,7 @@ static bool follow(struct walk *walk, const char *name)
 	return path[0] != '/' || go_into(walk, "/");
 }
 
-/* The next part of the path, to be left in name; false: there is none. */
+/* Puts the next part of the path into name; false: there is none. */
 static bool next_part(struct walk *walk, char name[256])
 {
 	const char *part = walk->rest + strspn(walk->rest, "/");
@@ -134,7 +137,7 @@ static bool next_part(struct walk *walk, char name[256])
 	return true;
 }
 
-/* Does the path lead to that file, and by nobody's leave but root's? On false errno or a doubt. */
+/* Does the path lead to that file, and by root's leave alone? On false, errno or a doubt says why not. */
 static bool leads_to(struct walk *walk, const struct statx *file)
 {
 	char name[256];
@@ -155,7 +158,7 @@ static bool leads_to(struct walk *walk, const struct statx *file)
 		if (!S_ISLNK(found.stx_mode) && !walk->rest[0] && is_same(&found, file))
 			return true;
 	}
-	errno = ESTALE; /* it was another one a moment ago */
+	errno = ESTALE; /* the path led to another file a moment ago */
 	return false;
 }
 

@@ -1,5 +1,5 @@
 /*
- * keys.h: the keys of settings: their names, the values they take, where they may stand.
+ * keys.h: the keys of settings: their names, the values that they take, and where they may stand.
  */
 #ifndef P11SHIM_KEYS_H
 #define P11SHIM_KEYS_H
@@ -30,7 +30,7 @@ enum key {
 
 struct key_description {
 	char name[12];
-	char values[5][9]; /* none: any text */
+	char values[5][9]; /* no values: any text */
 	bool global;       /* concerns the process: only in section [*] */
 };
 extern const struct key_description keys[KEYS];
@@ -38,14 +38,14 @@ extern const struct key_description keys[KEYS];
 /* The key of that name; KEYS: there is none. */
 enum key key_named(const char *name);
 
-/* Which of its values that is; -1: none. */
+/* The position of that value among the key's values; -1: the key has no such value. */
 int key_value(enum key key, const char *value);
 
-/* Which name, or value of a key, may have been meant; NULL: none is near. */
+/* The key's name, or the value of a key, that may have been meant; NULL: none is near. */
 const char *key_nearest(const char *name);
 const char *key_nearest_value(enum key key, const char *value);
 
-/* The variable for a key: P11SHIM_AT_EXIT for at-exit. */
+/* The name of the variable for a key: P11SHIM_AT_EXIT for at-exit. */
 #define VARIABLE_PREFIX "P11SHIM_"
 void key_variable(char *variable, size_t size, enum key key);
 

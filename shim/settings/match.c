@@ -25,7 +25,7 @@ struct match_names match_names_of(const char *path)
 
 bool match_module(const char *pattern, const struct match_names *names)
 {
-	if (!strpbrk(pattern, "*?[\\")) /* a name: no glob to be read, and no locale to be asked */
+	if (!strpbrk(pattern, "*?[\\")) /* a plain name: no glob has to be read, and no locale to be asked */
 		return strcmp(pattern, names->file) == 0 || strcmp(pattern, names->path) == 0 ||
 		       (names->resolved && (strcmp(pattern, names->resolved) == 0 ||
 		                            strcmp(pattern, file_name(names->resolved)) == 0));
@@ -35,17 +35,18 @@ bool match_module(const char *pattern, const struct match_names *names)
 }
 
 /*
- * p11-kit's .module files: `module: PATH`, the path relative to the directory
- * that p11-kit was built with unless absolute. The rest of them does not
- * concern the shim. In the order of no importance: one that names it is enough. Those of
- * a user say nothing to root, if others may write them.
+ * p11-kit's .module files have a line `module: PATH`. The path is relative to the directory that p11-kit was
+ * built with, unless it is absolute. The other lines do not concern the shim.
+ *
+ * The order of the files does not matter: one file that names the module is enough. For a process of root, a
+ * file of a user does not count if other users may write it.
  */
 struct p11_kit_search {
 	const struct match_names *names;
 	bool found;
 };
 
-/* Whole lines: p11-kit knows no limit to their length, and inih does. */
+/* Reads whole lines itself: p11-kit sets no limit to their length, but inih does. */
 static void read_p11_kit_file(const char *path, enum file_trust trust, struct p11_kit_search *search)
 {
 	static const char blanks[] = " \t\r";
@@ -100,7 +101,7 @@ bool match_user_path(char path[MATCH_PATH], const char *below)
 		home = secure_getenv("HOME");
 		format = "%s/.config/%s";
 	}
-	/* -Wformat=2 minds a format that stands above, and not in the call. */
+	/* -Wformat=2 complains of a format that is a variable and does not stand in the call. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	return home && home[0] == '/' && snprintf(path, MATCH_PATH, format, home, below) < MATCH_PATH;

@@ -26,7 +26,9 @@ struct nearest nearest_to(const char *word)
 	return (struct nearest){.word = word, .least = furthest + 1};
 }
 
-/* Row by row: row[i % 3][j] is the distance of the first i letters of one and j of the other. */
+/*
+ * Row by row: row[i % 3][j] is the distance between the first i letters of one and the first j of the other.
+ */
 static unsigned distance(const char *one, size_t height, const char *other, size_t width)
 {
 	unsigned row[3][LONGEST + 1];

@@ -1,14 +1,15 @@
 /*
- * nearest.h: of the words that there are, the one that somebody may have meant.
+ * nearest.h: finds, among the words that there are, the one that the user may have meant.
  *
  *	struct nearest nearest = nearest_to("frok");
  *	nearest_try(&nearest, "fork");
  *	nearest_try(&nearest, "log");
  *	nearest.best      "fork"; NULL: none is near
  *
- * Near is what a slip of the finger or of memory makes: a letter more or less, another one, two
- * exchanged; capitals count as small letters, and _ as -. A third of the word at most, and of
- * words of two letters nothing: "on" is not meant for "no". Nothing here allocates.
+ * A word is near if a slip of the finger or of memory may have made the other one of it: one letter more or
+ * less, another letter, or two letters exchanged. Capitals count as small letters, and _ as -. At most a
+ * third of the letters may be wrong. For words of two letters no word is near: "on" is not meant for "no".
+ * Nothing here allocates.
  */
 #ifndef P11SHIM_NEAREST_H
 #define P11SHIM_NEAREST_H
@@ -17,10 +18,10 @@
 
 struct nearest {
 	const char *word, *best;
-	unsigned least; /* only what is nearer than this counts */
+	unsigned least; /* only a word that is nearer than this counts */
 };
 
 struct nearest nearest_to(const char *word);
-void nearest_try(struct nearest *nearest, const char *candidate); /* which is kept, not copied */
+void nearest_try(struct nearest *nearest, const char *candidate); /* candidate is kept, not copied */
 
 #endif

@@ -17,20 +17,20 @@
 
 #define LINE_LENGTH 1024
 
-/* One source being read; line counts what inih has asked for. */
+/* One source that is being read; line counts the lines that inih has asked for. */
 struct source {
 	struct settings_list *list;
 	const char *name;
 	const char *text, *end;
 	int line;
-	bool lost;                 /* whose section the lines are in could not be read */
-	char section[LINE_LENGTH]; /* whole: inih cuts them short */
+	bool lost;                 /* the section that the lines belong to could not be read */
+	char section[LINE_LENGTH]; /* the whole name: inih cuts names short */
 };
 
 extern const char p11shim_builtin_settings[], p11shim_builtin_settings_end[];
 extern const char p11shim_builtin_modules[], p11shim_builtin_modules_end[];
 
-/* A mistake is kept as it is to be told. Where there is no memory for it, it is lost. */
+/* Keeps a mistake in the form in which it will be told. If there is no memory for it, it is lost. */
 __attribute__((format(printf, 2, 3))) static void note_problem(struct settings_list *list, const char *format,
                                                                ...)
 {
@@ -58,7 +58,7 @@ static void complain(const struct source *source, const char *what, const char *
 		note_problem(source->list, "%s: %s: %s", source->name, what, about); /* a variable */
 }
 
-/* ... of a word, and which one may have been meant. */
+/* Complains of a word, and says which word may have been meant. */
 static void complain_of_word(const struct source *source, const char *what, const char *word,
                              const char *nearest)
 {
@@ -67,7 +67,7 @@ static void complain_of_word(const struct source *source, const char *what, cons
 	complain(source, what, nearest ? about : word);
 }
 
-/* ... and what would have been right. */
+/* Complains of a value, and says which values would have been right. */
 static void complain_of_value(const struct source *source, enum key key, const char *value)
 {
 	char what[128];
@@ -143,7 +143,7 @@ static int on_setting(void *user, const char *cut_section, const char *name, con
 	return 1;
 }
 
-/* Where the rest of a line is a comment; NULL: nowhere. As inih has it. */
+/* Where a comment begins in the line, by inih's rules; NULL: the line has none. */
 static const char *find_comment(const char *line)
 {
 	const char *c = line;
@@ -153,12 +153,12 @@ static const char *find_comment(const char *line)
 }
 
 /*
- * Remembers a section's name, of whatever length. A line that was to begin one and
- * has no name ends the one before all the same: what is below was not meant for it.
+ * Remembers a section's name, of any length. A line that was to begin a section, but has no name, ends the
+ * section before all the same: what stands below it was not meant for that section.
  */
 static void note_section(struct source *source, const char *line, bool overlong)
 {
-	/* a glob may have a ']' of its own; a comment may, too */
+	/* a glob may have a ']' of its own; so may a comment */
 	const char *comment = find_comment(line);
 	const char *end = comment ? memrchr(line, ']', (size_t)(comment - line)) : strrchr(line, ']');
 	source->lost = overlong || !end;
@@ -169,7 +169,7 @@ static void note_section(struct source *source, const char *line, bool overlong)
 	source->section[length] = '\0';
 }
 
-/* For inih all that begins with neither of the others is a setting. */
+/* Is the line a setting? inih takes it for one if it begins neither a section nor a comment. */
 static bool is_setting(const char *line)
 {
 	const char *comment = find_comment(line), *sign = strpbrk(line, "=:");
@@ -177,9 +177,9 @@ static bool is_setting(const char *line)
 }
 
 /*
- * fgets for inih, over a text. Counts lines. Blanks at the start of a line are
- * dropped: for inih they would make it part of the value before. A line that inih
- * would cut, or not understand, is dropped whole, and told.
+ * fgets for inih, over a text. It counts lines. It drops blanks at the start of a line: inih would take such
+ * a line as part of the value before. A line that inih would cut, or not understand, is dropped whole, and
+ * told of.
  */
 static char *read_line(char *buffer, int size, void *stream)
 {
@@ -203,7 +203,7 @@ static char *read_line(char *buffer, int size, void *stream)
 	if (line[0] == '[')
 		note_section(source, line, overlong);
 	if (n > most && line[0] == '[' && !overlong)
-		n = (size_t)snprintf(line, sizeof line, "[.]"); /* its name is noted already */
+		n = (size_t)snprintf(line, sizeof line, "[.]"); /* note_section() has the name already */
 	if (overlong || n > most) {
 		complain(source, "line too long", "ignored");
 		n = 0;
@@ -218,8 +218,8 @@ static char *read_line(char *buffer, int size, void *stream)
 }
 
 /*
- * inih's own readers of files are not used. They would only cost every process
- * a lookup of fgets at start: the linker puts this in its place (--wrap).
+ * inih's own functions that read files are not used, but they would cost every process a lookup of fgets at
+ * its start. So the linker puts this function in the place of fgets (--wrap).
  */
 char *__wrap_fgets(char *buffer, int size, FILE *file);
 
@@ -231,14 +231,14 @@ char *__wrap_fgets(char *buffer, int size, FILE *file)
 
 static void read_text(struct settings_list *list, const char *name, const char *text, const char *end)
 {
-	static const unsigned char mark[] = {0xef, 0xbb, 0xbf}; /* of UTF-8, which some editors write */
+	static const unsigned char mark[] = {0xef, 0xbb, 0xbf}; /* UTF-8's mark, which some editors write */
 	if (end - text >= (long)sizeof mark && memcmp(text, mark, sizeof mark) == 0)
 		text += sizeof mark;
 	struct source source = {.list = list, .name = name, .text = text, .end = end};
 	ini_parse_stream(read_line, &source, on_setting, &source);
 }
 
-/* A file that is not there is no mistake, unless somebody named it. */
+/* A file that is missing is a mistake only if the user has named it. */
 static void read_file(struct settings_list *list, const char *path, enum file_trust trust, bool named)
 {
 	size_t length;
@@ -271,7 +271,7 @@ static void read_variables(struct settings_list *list)
 	}
 }
 
-/* Variables that are the shim's and no settings. */
+/* Is it a variable of the shim's that is not a setting? */
 static bool is_no_setting(const char *variable)
 {
 	static const char tests[] = VARIABLE_PREFIX "TEST_";
@@ -279,7 +279,10 @@ static bool is_no_setting(const char *variable)
 	       strncmp(variable, tests, sizeof tests - 1) == 0;
 }
 
-/* One of our prefix: has it a meaning? An empty one counts as not set, here too. */
+/*
+ * Looks at one variable that has the shim's prefix: does it mean anything? An empty one counts as not set,
+ * here too.
+ */
 static void look_at_variable(struct settings_list *list, const char *variable, const char *value)
 {
 	char name[LINE_LENGTH], right[64] = "";
@@ -311,7 +314,10 @@ void read_look_at_variables(struct settings_list *list, char **environment)
 	}
 }
 
-/* Under AT_SECURE secure_getenv() finds no variable, so only the first two are read (H2). */
+/*
+ * In a process with raised privileges (AT_SECURE) secure_getenv() finds no variable. So there only the
+ * built-in settings and /etc/p11shim/p11shim.conf are read (H2).
+ */
 static void read_all(struct settings_list *list)
 {
 	read_text(list, "built-in p11shim.conf", p11shim_builtin_settings, p11shim_builtin_settings_end);

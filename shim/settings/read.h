@@ -1,11 +1,11 @@
 /*
  * read.h: all settings that apply, read from their sources into one list.
  *
- * Every line that applies becomes a `setting`, in reading order, so that the last one that matches
- * wins and each still knows file and line. A mistake becomes a `settings_problem`, with file and
- * line; that line alone is lost, unless it was to begin a section: then those below it are, too.
+ * Every line that applies becomes a `setting`, in reading order. So the last one that matches wins, and each
+ * still knows its file and line. A mistake becomes a `settings_problem`, with file and line. Only that line
+ * is lost, unless it was to begin a section: then the lines below it are lost too.
  *
- * No locks. What these functions call: the C library, to read files and for memory.
+ * Takes no lock. These functions call the C library only, to read files and for memory.
  */
 #ifndef P11SHIM_READ_H
 #define P11SHIM_READ_H
@@ -14,13 +14,13 @@
 
 struct setting {
 	char *section, *value;
-	char *source; /* for people: where it was said */
+	char *source; /* for people: where it stands */
 	int line;     /* 0: a variable */
 	enum key key;
 	struct setting *prev, *next;
 };
 
-/* What was wrong with a source: a line for people. */
+/* What is wrong with a source, as a line for people. */
 struct settings_problem {
 	char *text;
 	struct settings_problem *prev, *next;
@@ -31,15 +31,15 @@ struct settings_list {
 	struct settings_problem *problems;
 };
 
-/* Reads them all. NULL: there is no memory. */
+/* Reads all settings. NULL: there is no memory. */
 struct settings_list *read_settings(void);
 
-/* Gives the memory of a list back. */
+/* Frees a list. */
 void read_drop(struct settings_list *list);
 
 /*
- * Goes through the variables of the process (`environment` as environ has them), and adds a problem
- * for each that begins as those of the shim do and means nothing.
+ * Goes through the variables of the process (`environment` has the form of environ). Adds a problem for each
+ * variable that has the shim's prefix and means nothing.
  */
 void read_look_at_variables(struct settings_list *list, char **environment);
 

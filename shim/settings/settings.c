@@ -1,9 +1,9 @@
 /*
  * settings.c: see settings.h.
  *
- * The list of settings is made by the thread that comes first, and published by one
- * compare-and-swap. Of two threads that race there, the loser drops its own list. No lock is held.
- * A published list is never changed but for its problems, by settings_problems().
+ * The first thread that needs the settings makes the list of them, and publishes it by one compare-and-swap.
+ * If two threads race there, the loser drops its own list. No lock is held. A published list is never
+ * changed, except for its problems, by settings_problems().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -117,7 +117,10 @@ static bool listed(const struct settings_list *list, const char *modules, const 
 	return found;
 }
 
-/* What holds for a module: the last of each key that matches, but an exclude always wins. */
+/*
+ * Collects what applies to a module: for each key the last setting that matches. But an `exclude = yes`
+ * always wins. people: also the keys that are for people only.
+ */
 static void collect(const struct settings_list *list, const struct match_names *names,
                     const struct setting *last[KEYS], bool people)
 {

@@ -1,11 +1,10 @@
 /*
  * settings.h: settings and where they came from (contract H).
  *
- * Read once, when the process first meets PKCS #11, from, later wins: the
- * settings built into the library (config/), /etc/p11shim/p11shim.conf,
- * $XDG_CONFIG_HOME/p11shim/p11shim.conf, the file named by P11SHIM_CONFIG, and
- * P11SHIM_<KEY> variables. In a process with raised privileges only the first two
- * count; to root, only files that nobody else may write (file.h).
+ * They are read once, when the process first meets PKCS #11, from these sources: the settings built into the
+ * library (config/), /etc/p11shim/p11shim.conf, $XDG_CONFIG_HOME/p11shim/p11shim.conf, the file named by
+ * P11SHIM_CONFIG, and P11SHIM_<KEY> variables. A later source wins. In a process with raised privileges only
+ * the first two count; for root, only files that root alone may write (file.h).
  */
 #ifndef P11SHIM_SETTINGS_H
 #define P11SHIM_SETTINGS_H
@@ -19,7 +18,7 @@ enum logout { LOGOUT_SHARED, LOGOUT_HELD };
 enum drain { DRAIN_NO, DRAIN_YES, DRAIN_REPORT };
 enum serialize { SERIALIZE_AUTO, SERIALIZE_YES, SERIALIZE_NO };
 
-/* What holds for one module. */
+/* The settings that apply to one module. */
 struct settings {
 	bool in_scope; /* modules, exclude */
 	bool observe;  /* mode = observe */
@@ -33,13 +32,13 @@ struct settings {
 };
 
 /*
- * Reads the settings, if no thread has. No lock of the shim may be held. errno is kept. All functions
- * below do the same.
+ * Reads the settings, unless a thread has read them already. The caller holds no lock of the shim. errno is
+ * kept. All functions below do the same.
  */
 enum settings_state {
 	SETTINGS_MISSING, /* there is no memory for them */
 	SETTINGS_NEW,     /* this call has read them: the caller is to start what they ask for */
-	SETTINGS_THERE,   /* they had been read */
+	SETTINGS_THERE,   /* they had been read already */
 };
 enum settings_state settings_read(void);
 
@@ -53,9 +52,9 @@ struct settings_recording {
 struct settings_recording settings_recording(void);
 
 /*
- * Tells each mistake in the settings as a line for people, in reading order, and after them the
- * variables of the process that look like settings and are none. `environment` is as environ has
- * them, or NULL. To be called by one thread, once.
+ * Tells each mistake in the settings as a line for people, in reading order, and after them the variables of
+ * the process that look like settings and are none. `environment` has the form of environ, or is NULL. To be
+ * called by one thread, once.
  */
 void settings_problems(char **environment, void (*tell)(void *user, const char *problem), void *user);
 
@@ -69,8 +68,8 @@ bool settings_strip_deepbind(void);
 struct settings settings_of_module(const char *path);
 
 /*
- * For people: every key that holds for the module at that path (NULL: for none in
- * particular), its value and where that was said.
+ * For people: every key that applies to the module at that path (NULL: to none in particular), its value and
+ * where it was set.
  */
 struct explanation {
 	const char *key, *value, *section;

@@ -7,8 +7,8 @@
 
 #define PARAMETERS(...) (sizeof((const char[]){__VA_ARGS__}))
 /*
- * Among the data that is read-only after relocation: that memory a child has
- * from its parent, while pages of plain .rodata it must fetch one by one.
+ * This table lies in the data that is read-only after relocation. A forked child has that memory from its
+ * parent, while it must fetch pages of ordinary .rodata one by one.
  */
 __attribute__((section(".data.rel.ro"))) const struct call_description calls[CALLS] = {
 #define CALL(name, route, ...) [CALL_##name] = {#name, PARAMETERS(__VA_ARGS__), {__VA_ARGS__}},

@@ -20,7 +20,7 @@ enum { CALLS_2_40 = CALL_C_GetInterfaceList, CALLS_3_0 = CALL_C_EncapsulateKey, 
 
 #define CALL_PARAMETERS 10 /* the longest parameter list: C_UnwrapKeyAuthenticated */
 
-/* What a parameter is: see calls.def. */
+/* What a parameter is: calls.def explains the kinds. */
 enum parameter_kind {
 	PARAMETER_NONE,
 	PARAMETER_INIT_ARGS,
@@ -65,7 +65,7 @@ enum parameter_kind {
 	PARAMETER_ASYNC,
 };
 
-/* Names lie in the tables themselves: a pointer would cost a relocation at every start. */
+/* The names lie in the tables themselves: a pointer would cost a relocation at every start. */
 struct call_description {
 	char name[31];
 	unsigned char parameters;

@@ -1,6 +1,6 @@
 /*
- * mutex.c: see mutex.h. A mutex that its thread takes twice, or gives back without
- * having it, is the module's mistake: an answer instead of a deadlock.
+ * mutex.c: see mutex.h. If a thread takes a mutex twice, or gives back one that it does not have, that is the
+ * module's mistake. It gets an error for an answer instead of a deadlock.
  */
 #include <errno.h>
 #include <pthread.h>

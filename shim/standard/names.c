@@ -10,7 +10,10 @@
 
 #include "standard/calls.h"
 
-/* Not by one helper macro: names such as CKM_RSA_PKCS are macros themselves, and would be replaced. */
+/*
+ * This is not done by one helper macro: names such as CKM_RSA_PKCS are macros themselves, and would be
+ * replaced.
+ */
 struct names {
 #define MECHANISM(name, value) char at_##name[sizeof #name];
 #define ATTRIBUTE(name, value, sort) char at_##name[sizeof #name];
@@ -33,7 +36,7 @@ static const struct names names = {
 
 _Static_assert(sizeof(struct names) <= UINT16_MAX, "a place in it is 16 bits");
 
-/* Of each kind the numbers, ascending, and where the name of each begins. */
+/* Of each kind: the numbers, ascending, and where the name of each begins. */
 static const uint32_t mechanisms[] = {
 #define MECHANISM(name, value) value,
 #include "standard/names.def"
@@ -92,7 +95,7 @@ static const struct {
 #include "standard/names.def"
 };
 
-/* Where in values it stands, or count. */
+/* The position of value in values; count: it is not there. */
 static size_t find(const uint32_t *values, size_t count, CK_ULONG value)
 {
 	size_t low = 0, high = count;
@@ -143,7 +146,7 @@ enum attribute_sort names_attribute_sort(CK_ULONG type)
 	return i < COUNT(attributes) ? attribute_sorts[i] : ATTRIBUTE_OPAQUE;
 }
 
-/* What still fits at `at`, so that a '\0' fits behind it; where it ends then. */
+/* Puts at `at` as much of the string as fits, with room left for a '\0'. Returns where it ends. */
 static char *put(char *at, const char *end, const char *string)
 {
 	while (*string != '\0' && at + 1 < end)

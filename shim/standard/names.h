@@ -20,8 +20,8 @@ const char *names_key_type(CK_ULONG type);
 const char *names_user(CK_ULONG user);
 
 /*
- * How an attribute's value may be shown, if its length is that of the C type
- * below; the caller looks.
+ * How an attribute's value may be shown, if its length is that of the C type below. The caller compares the
+ * length.
  */
 enum attribute_sort {
 	ATTRIBUTE_OPAQUE,    /* not at all, only its length */
@@ -32,16 +32,17 @@ enum attribute_sort {
 	ATTRIBUTE_MECHANISM, /* CK_ULONG: names_mechanism */
 };
 
-/* OPAQUE for all that the standard does not know. */
+/* OPAQUE for all types that the standard does not know. */
 enum attribute_sort names_attribute_sort(CK_ULONG type);
 
 /*
- * The flags that `function` (CALL_C_OpenSession and so on) takes, for
- * C_Initialize those of its CK_C_INITIALIZE_ARGS, as
- * "CKF_SERIAL_SESSION|CKF_RW_SESSION|0x100": what has no name there together as
- * one number at the end, "0" if there is none. Writes at most size bytes, the last
- * a '\0', and returns how many without that. A name that does not fit is cut;
- * NAMES_FLAGS bytes are enough for any.
+ * Writes the flags that `function` (CALL_C_OpenSession and so on) takes, by their names, as
+ * "CKF_SERIAL_SESSION|CKF_RW_SESSION|0x100". For C_Initialize these are the flags of its
+ * CK_C_INITIALIZE_ARGS. Flags that have no name there stand together as one number at the end. No flags at
+ * all are "0".
+ *
+ * Writes at most size bytes, the last of them a '\0', and returns how many without that. A name that does not
+ * fit is cut; NAMES_FLAGS bytes are enough for any flags.
  *
  *	char flags[NAMES_FLAGS];
  *	names_flags(CALL_C_OpenSession, args[1], flags, sizeof flags);

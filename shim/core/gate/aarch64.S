@@ -1,8 +1,7 @@
 /*
- * gate/aarch64.S: the gate slots; see gate/x86_64.S. x16 is the register that
- * the procedure call standard leaves to code between caller and callee. The
- * load of live[] acquires: what initialisation wrote is seen by whoever sees
- * the flag.
+ * gate/aarch64.S: the gate slots; see gate/x86_64.S. x16 is the register that the procedure call standard
+ * leaves to code between caller and callee. The load of live[] acquires: a thread that sees the flag also
+ * sees what initialisation wrote.
  */
 #include "base/sizes.h"
 
@@ -38,8 +37,8 @@
 
 	.text
 /*
- * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments
- * that came in registers end, with the return address, where the others begin.
+ * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments that came in registers are laid
+ * on the stack, with the return address behind them; that ends where the other arguments begin.
  */
 	.type	gate_full, %function
 	.p2align 4

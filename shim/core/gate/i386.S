@@ -1,7 +1,6 @@
 /*
- * gate/i386.S: the gate slots; see gate/x86_64.S. There is no addressing
- * relative to the program counter: %eax, which no C function gets anything in,
- * is loaded with it first.
+ * gate/i386.S: the gate slots; see gate/x86_64.S. There is no addressing relative to the program counter. So
+ * %eax, in which no C function receives anything, is loaded with the program counter first.
  */
 #include "base/sizes.h"
 

@@ -1,16 +1,15 @@
 /*
- * gate/x86_64.S: the gate slots that stand in the function lists, one for every
- * function of every list. A slot is
+ * gate/x86_64.S: the gate slots that stand in the function lists, one for every function of every list. A
+ * slot is
  *
  *	if (!live[list]) goto full path; goto target[list][function];
  *
- * and nothing else: a load with its test, a jump not taken, a load with its
- * jump. No register and no stack slot of the call is touched, so the module's
- * function finds everything as the consumer left it, at the consumer's own
- * return address. (_CET_ENDBR is nothing unless built with -fcf-protection.)
+ * and nothing else: a load with its test, a jump not taken, a load with its jump. No register and no stack
+ * slot of the call is touched, so the module's function finds everything as the consumer left it, at the
+ * consumer's own return address. (_CET_ENDBR is nothing unless built with -fcf-protection.)
  *
- * live[] lies at the start of the memory that the kernel wipes at fork
- * (process.h); loads and stores of a byte are whole, and on x86 in order.
+ * live[] lies at the start of the memory that the kernel wipes at fork (host/process.h). Loads and stores of
+ * a byte are whole, and on x86 in order.
  */
 #include <cet.h>
 #include "base/sizes.h"
@@ -41,9 +40,8 @@
 
 	.text
 /*
- * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments
- * that came in registers are laid below the return address, behind which the
- * others lie already.
+ * CK_RV p11shim_call(unsigned index, struct gate_frame *frame): the arguments that came in registers are laid
+ * below the return address; the other arguments lie behind it already.
  */
 	.type	gate_full, @function
 	.p2align 4

@@ -1,9 +1,9 @@
 /*
- * door/x86_64.S: the four exported functions. Each saves its arguments, asks a
- * C function (door.c) where to go, restores them and jumps there, so that the
- * next function sees the true caller in its return address (contract A2).
+ * door/x86_64.S: the four exported functions. Each saves its arguments, asks a C function (door.c) where to
+ * go, restores them and jumps there, so that the next function sees the true caller in its return address
+ * (contract A2).
  *
- * What the C function gets is the stack itself: struct door_frame.
+ * The C function gets a pointer to the stack itself: struct door_frame.
  */
 #include <cet.h>
 
