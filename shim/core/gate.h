@@ -26,7 +26,7 @@ struct gate_frame {
 	uintptr_t in_register[GATE_REGISTERS];
 	void *caller, *unused;
 #else
-#error "no gate for this architecture: see shim/gate/"
+#error "no gate for this architecture: see shim/core/gate/"
 #endif
 	uintptr_t on_stack[];
 };

@@ -193,7 +193,7 @@ void findings_at_exit(void)
 	for (unsigned i = 0; i < atomic_load(&views_made); i++) {
 		struct moment initialised = history_initialised(&views[i]);
 		struct evidence evidence = {.count = 0};
-		if (!history_has(&views[i]) || history_is_adopted(&views[i]) || initialised.pid != pid)
+		if (!history_has(&views[i]) || history_is_carried_over(&views[i]) || initialised.pid != pid)
 			continue;
 		evidence_add(&evidence, "initialised by", views[i].name, initialised);
 		tell_finding(&views[i], INITIALISE_LEAKED, CALLS, &evidence, "$v never finalised $m", NULL,

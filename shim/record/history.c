@@ -14,7 +14,7 @@ static struct {
 	unsigned has;
 	int pid; /* not observed: in which process `has` was set, and by which change */
 	unsigned long change;
-	bool adopted;
+	bool carried_over;
 } of_view[VIEWS];
 
 static struct {
@@ -124,22 +124,22 @@ void history_note_left(const struct view *view)
 		journal_has(view, false, 0);
 }
 
-void history_note_adopted(const struct view *view, const struct moment *now)
+void history_note_carried_over(const struct view *view, const struct moment *now)
 {
 	take();
 	of_view[view - views].initialised = *now;
 	of_view[view - views].has = 1;
-	of_view[view - views].adopted = true;
+	of_view[view - views].carried_over = true;
 	give();
 	journal_has(view, true, 0);
 }
 
-bool history_is_adopted(const struct view *view)
+bool history_is_carried_over(const struct view *view)
 {
 	take();
-	bool adopted = of_view[view - views].adopted;
+	bool carried_over = of_view[view - views].carried_over;
 	give();
-	return adopted;
+	return carried_over;
 }
 
 void history_note_initialised(const struct view *view, const struct moment *now, bool really)
@@ -148,7 +148,7 @@ void history_note_initialised(const struct view *view, const struct moment *now,
 	take();
 	of_view[view - views].initialised = *now;
 	of_view[view - views].closed = (struct moment){0};
-	of_view[view - views].adopted = false;
+	of_view[view - views].carried_over = false;
 	if (view->module->settings.observe)
 		of_view[view - views].has++;
 	if (really) {

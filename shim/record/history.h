@@ -49,8 +49,8 @@ void history_note_left(const struct view *view);
  * Observed, in a child: the module has carried its state over the fork, and the view's count is this
  * process's own from now on. The view need not finalise it.
  */
-void history_note_adopted(const struct view *view, const struct moment *now);
-bool history_is_adopted(const struct view *view);
+void history_note_carried_over(const struct view *view, const struct moment *now);
+bool history_is_carried_over(const struct view *view);
 
 /* really: the module itself was initialised by that; false: it was up already. */
 void history_note_initialised(const struct view *view, const struct moment *now, bool really);

@@ -84,8 +84,8 @@ void observe_after(struct view *view, unsigned function, CK_RV rv, const struct 
 		if (!history_up(module))
 			history_note_foreign(module); /* by code out of sight */
 		else if (snapshot->standing.inherited)
-			history_note_adopted(view,
-			                     &snapshot->now); /* the module carried its state over the fork */
+			history_note_carried_over(
+			        view, &snapshot->now); /* the module carried its state over the fork */
 	}
 	if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED && snapshot->standing.counts) {
 		/* another consumer has finalised the module: this one knows it now */

@@ -80,7 +80,7 @@ static bool is_ours(const struct output *output, const struct file *file)
 	return output->device == file->device && output->inode == file->inode;
 }
 
-static void adopt(struct output *output, const struct file *file)
+static void take_over(struct output *output, const struct file *file)
 {
 	output->device = file->device;
 	output->inode = file->inode;
@@ -171,7 +171,7 @@ static int open_anew(struct output *output, int kept, bool usable)
 		return usable ? kept : -1;
 	if (!identify_descriptor(opened, &now))
 		return opened;
-	adopt(output, &now);
+	take_over(output, &now);
 	syscall(SYS_fcntl, opened, F_SETSIG, MARK);
 	if (usable && syscall(SYS_dup3, opened, kept, O_CLOEXEC) == kept) {
 		close(opened);
@@ -308,7 +308,7 @@ bool output_start_stderr(struct output *output)
 	struct file now;
 	if (!identify_descriptor(STDERR_FILENO, &now))
 		return false;
-	adopt(output, &now);
+	take_over(output, &now);
 	output->path[0] = '\0';
 	output->kept = STDERR_FILENO;
 	return true;
