@@ -595,7 +595,7 @@ in_flight() {
 	in_flight
 }
 
-# Calls on the short way are known of only then; and whose they are, if every call is recorded.
+# Calls on the fast path are known of only then; and whose they are, if every call is recorded.
 @test "contract I4: a call in flight, in a log without calls, with drain = report" {
 	P11SHIM_DRAIN=report P11SHIM_LOG=$PWD/log with_shim "$FINDINGS/call-in-flight" "$FRAGILE"
 	run grep -o ' finding .*' log

@@ -82,7 +82,7 @@ mock.so C_GetFunctionList 2.40: 68 functions
 mock.so PKCS 11 3.2: 104 functions"
 }
 
-# Then no call takes the gate's short way.
+# Then no call takes the gate's fast path.
 @test "contract B2 B3 C8: the same where one call at a time is let in" {
 	export P11SHIM_SERIALIZE=yes
 	opensc

@@ -74,7 +74,7 @@ held() {
 	grep -q 'finding call-in-flight: consumer-1.so finalised .* last, with calls still in it: 1' "$P11SHIM_LOG"
 }
 
-@test "contract I4: ... also one that takes the short way, with drain = report" {
+@test "contract I4: ... also one that takes the fast path, with drain = report" {
 	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log P11SHIM_DRAIN=report
 	drive drain I4-call-in-flight-report
 	assert_output --partial "C_Finalize while 1 calls are inside"
