@@ -36,7 +36,9 @@
 # Once for each file, before its setup_file: what that exports, its tests are to see.
 # shellcheck source=bats/environment.bash
 . "$(dirname "${BASH_SOURCE[0]}")/environment.bash"
-if [ "${P11SHIM_TEST_CLEAN:-}" != "${BATS_RUN_TMPDIR:=}" ]; then
+# (Newer versions of bats read this file in a program of their own as well, to learn what tests there
+# are, which is told things by variables of any name.)
+if [ "${0##*/}" != bats-gather-tests ] && [ "${P11SHIM_TEST_CLEAN:-}" != "${BATS_RUN_TMPDIR:=}" ]; then
 	clean_environment
 	export P11SHIM_TEST_CLEAN=$BATS_RUN_TMPDIR
 fi
