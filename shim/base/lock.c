@@ -40,17 +40,17 @@ void lock_give(struct lock *lock)
 		wake(&lock->word, 1);
 }
 
-void bell_wait(struct bell *bell, struct lock *lock, uint64_t nanoseconds)
+void queue_wait(struct wait_queue *queue, struct lock *lock, uint64_t nanoseconds)
 {
 	struct timespec most = {.tv_sec = (time_t)(nanoseconds / 1000000000),
 	                        .tv_nsec = (long)(nanoseconds % 1000000000)};
-	unsigned rung = atomic_load(&bell->rung);
-	bell->waiters++;
+	unsigned woken = atomic_load(&queue->woken);
+	queue->waiters++;
 	lock_give(lock);
-	sleep_while(&bell->rung, rung,
-	            nanoseconds ? &most : NULL); /* returns at once if it has been rung meanwhile */
+	sleep_while(&queue->woken, woken,
+	            nanoseconds ? &most : NULL); /* returns at once if it has been woken meanwhile */
 	lock_take(lock);
-	bell->waiters--;
+	queue->waiters--;
 }
 
 uint64_t clock_at(clockid_t which)
@@ -60,9 +60,9 @@ uint64_t clock_at(clockid_t which)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-void bell_ring(struct bell *bell)
+void queue_wake_all(struct wait_queue *queue)
 {
-	atomic_fetch_add(&bell->rung, 1);
-	if (bell->waiters > 0)
-		wake(&bell->rung, INT_MAX);
+	atomic_fetch_add(&queue->woken, 1);
+	if (queue->waiters > 0)
+		wake(&queue->woken, INT_MAX);
 }

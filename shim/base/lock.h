@@ -1,5 +1,5 @@
 /*
- * lock.h: a lock, and a wait queue (`bell`), for memory that a fork may wipe while they are in use.
+ * lock.h: a lock, and a wait queue, for memory that a fork may wipe while they are in use.
  *
  * Why not pthread's: these lie in memory that the kernel wipes in a forked child (host/process.h), and a
  * signal handler may fork in the middle of taking or holding one. The child's copy of that thread then goes
@@ -20,9 +20,9 @@ struct lock {
 	_Atomic(unsigned) word; /* 0 free, 1 held, 2 held and waited for */
 };
 
-struct bell {
-	_Atomic(unsigned) rung;
-	unsigned waiters; /* changed under the lock that goes with the bell */
+struct wait_queue {
+	_Atomic(unsigned) woken;
+	unsigned waiters; /* changed under the lock that goes with the queue */
 };
 
 void lock_take(struct lock *lock);
@@ -30,16 +30,16 @@ bool lock_try(struct lock *lock); /* false: it is held */
 void lock_give(struct lock *lock);
 
 /*
- * Gives the lock back, sleeps until the bell is rung, and takes the lock again. It sleeps for at most so many
- * nanoseconds (0: without limit). It may also return without a reason, so the caller has to look again.
+ * Gives the lock back, sleeps until the queue is woken, and takes the lock again. It sleeps for at most so
+ * many nanoseconds (0: without limit). It may also return without a reason, so the caller has to look again.
  */
-void bell_wait(struct bell *bell, struct lock *lock, uint64_t nanoseconds);
+void queue_wait(struct wait_queue *queue, struct lock *lock, uint64_t nanoseconds);
 
 /* The time of that clock in nanoseconds: for how long to wait. */
 uint64_t clock_at(clockid_t which);
 
 /* Wakes all threads that wait. The caller holds the lock. */
-void bell_ring(struct bell *bell);
+void queue_wake_all(struct wait_queue *queue);
 
 /*
  * The calling thread, never 0. This is the thread pointer itself, which is what glibc's pthread_self()

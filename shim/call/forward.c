@@ -81,7 +81,7 @@ CK_RV forward_observed(struct call *call)
 	CK_RV rv = calls_invoke(target, calls[call->function].parameters,
 	                        call->word); /* REENTRANT: no lock held */
 	process_enter();
-	if (!gate_is_live(call->list->number)) /* in a child, say */
+	if (!gate_is_fast(call->list->number)) /* in a child, say */
 		life_refresh(call->view);
 	if (UNLIKELY(events_recorder()) && rv == CKR_OK)
 		note_observed(call);

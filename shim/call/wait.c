@@ -7,12 +7,12 @@
  * it.
  *
  * Which thread asks the module: the first one that finds that it is time and that no other thread is asking
- * (`asking`). The others sleep until the bell rings or until it is time again. No lock is held while the
+ * (`asking`). The others sleep until the queue is woken or until it is time again. No lock is held while the
  * module is asked. Its real C_Finalize waits for that one call to come back (MODULE_POLL in core/life.c), so
  * the module is never finalised under a thread that only polls it.
  *
  * A wait ends when its view finalises, although the view may initialise again at once, and the module may
- * live on. For this, each C_Finalize changes the view's epoch and rings the bell, and a thread that finds
+ * live on. For this, each C_Finalize changes the view's epoch and wakes the queue, and a thread that finds
  * another epoch than it began with returns to its consumer.
  *
  * All of this is forgotten memory: in a child there are no waiters and no events. What was allocated for the
@@ -129,7 +129,7 @@ static void note_inlock(struct events *events, CK_SLOT_ID slot)
 	}
 	to->slot = slot;
 	to->number = ++events->newest;
-	bell_ring(&events->changed);
+	queue_wake_all(&events->changed);
 }
 
 /* The oldest event that the thread has not seen yet; false: there is none. */
@@ -212,7 +212,7 @@ static CK_RV ask_inlock(struct view *view, struct events *events, void *function
 	events->next = ended + pause;
 	events->delay = ended - began;
 	if (rv != CKR_NO_EVENT || events->lookers > 0)
-		bell_ring(&events->changed);
+		queue_wake_all(&events->changed);
 	return rv;
 }
 
@@ -230,7 +230,7 @@ static bool quiet_inlock(struct events *events)
 	ask_no_more_inlock(events);
 	events->lookers++;
 	for (uint64_t t = now(); events->asking && t < end; t = now()) {
-		bell_wait(&events->changed, &events->lock, end - t);
+		queue_wait(&events->changed, &events->lock, end - t);
 		process_enter(); /* a signal handler may have forked: then this is a child */
 	}
 	if (events->lookers > 0)
@@ -285,7 +285,7 @@ static CK_RV wait_inlock(struct view *view, struct events *events, void *functio
 			continue;
 		}
 		uint64_t pause = events->next > t && !events->asking ? events->next - t : PAUSE;
-		bell_wait(&events->changed, &events->lock, pause);
+		queue_wait(&events->changed, &events->lock, pause);
 		lock_give(&events->lock);
 		pthread_testcancel(); /* as in a module that blocks; no lock is held */
 		process_enter();
@@ -365,7 +365,7 @@ void wait_finalised(struct view *view)
 		return;
 	lock_take(&events->lock);
 	own_inlock(view)->epoch++;
-	bell_ring(&events->changed);
+	queue_wake_all(&events->changed);
 	lock_give(&events->lock);
 }
 

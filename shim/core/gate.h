@@ -2,7 +2,7 @@
  * gate.h: the compiled entry points (gate/ARCH.S) and what they share with C.
  *
  * A gate slot belongs to one function of one list; slot index = list number * CALLS + function. While the
- * list's flag in live[] is on, its slots take the fast path: a slot jumps straight to
+ * list's flag in fast[] is on, its slots take the fast path: a slot jumps straight to
  * p11shim_gate_target[index]. Else they take the full path: a slot goes, by p11shim_call(), to gate_full_path
  * with its index and the words of the call.
  */
@@ -59,7 +59,7 @@ extern CK_RV (*_Atomic gate_full_path)(unsigned index, const struct gate_frame *
  * Turns the fast path of a list on or off. Off is always right: then calls take the full path. On is right
  * only while the full path would have nothing to do for a call (state_refresh_inlock() in state.c decides).
  */
-void gate_live(unsigned list, bool on);
-bool gate_is_live(unsigned list);
+void gate_set_fast(unsigned list, bool on);
+bool gate_is_fast(unsigned list);
 
 #endif

@@ -348,7 +348,7 @@ static unsigned drain_inlock(struct module *m)
 	/* If a thread comes here out of its own poll, by a signal, it does not wait for itself. */
 	for (; ((life->polling > 0 && life->poller != thread_self()) || (all && life->inside > 0)) && t < end;
 	     t = clock_at(CLOCK_MONOTONIC))
-		bell_wait(&life->changed, &life->lock, end - t);
+		queue_wait(&life->changed, &life->lock, end - t);
 	return t >= end ? life->inside + life->polling : 0;
 }
 
@@ -530,7 +530,7 @@ void life_leave(struct view *view, const struct ticket *ticket)
 	}
 	life->references -= ticket->reference;
 	if (life->state == LIFE_BUSY && !life->initialising)
-		bell_ring(&life->changed); /* see drain_inlock() */
+		queue_wake_all(&life->changed); /* see drain_inlock() */
 	if (ticket->reference && life->references == 0 && life->state == LIFE_UP)
 		bring_down_inlock(m, view, NULL, &hold);
 	lock_give(&life->lock);

@@ -79,10 +79,10 @@ static void publish_inlock(struct list *list)
  * How many lists there may be when the next one is made for a consumer. One list is kept back for each module
  * that may yet come, and some more lists are kept back for shared views.
  */
-static unsigned room(const struct view *view)
+static unsigned capacity(const struct view *view)
 {
-	unsigned room = GATE_LISTS - (MODULES - atomic_load(&modules_made));
-	return view->shared ? room : room - SHARED_LISTS;
+	unsigned limit = GATE_LISTS - (MODULES - atomic_load(&modules_made));
+	return view->shared ? limit : limit - SHARED_LISTS;
 }
 
 struct list *lists_make_own_inlock(struct view *shared)
@@ -157,7 +157,7 @@ static struct list *list_inlock(struct view *view, struct raw_list *raw)
 	struct list *list = find_list(view, raw);
 	if (list)
 		return list;
-	list = make_inlock(view, raw, room(view));
+	list = make_inlock(view, raw, capacity(view));
 	if (!list)
 		return NULL;
 	fill(list, raw->list);
@@ -213,7 +213,7 @@ struct list *lists_looked_up(struct view *view)
 	lock_take(&p11shim_forgotten.state.registry);
 	struct list *list = find_list(view, NULL);
 	if (!list) {
-		list = make_inlock(view, NULL, room(view));
+		list = make_inlock(view, NULL, capacity(view));
 		if (list)
 			publish_inlock(list);
 	}

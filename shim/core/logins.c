@@ -38,7 +38,7 @@ bool logins_begin(struct module *module)
 	bool mine;
 	lock_take(&life->logins);
 	while (life->login_owner && life->login_owner != thread_self())
-		bell_wait(&life->login_changed, &life->logins, 0);
+		queue_wait(&life->login_changed, &life->logins, 0);
 	mine = life->login_owner == thread_self();
 	life->login_owner = thread_self();
 	lock_give(&life->logins);
@@ -50,7 +50,7 @@ void logins_end(struct module *module)
 	struct life *life = module->life;
 	lock_take(&life->logins);
 	life->login_owner = 0;
-	bell_ring(&life->login_changed);
+	queue_wake_all(&life->login_changed);
 	lock_give(&life->logins);
 }
 

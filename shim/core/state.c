@@ -27,7 +27,7 @@ void state_refresh_inlock(struct view *view)
 	else
 		on = on && m->life->state == LIFE_UP && view->count > 0 && !m->serialise &&
 		     m->settings.drain == DRAIN_NO && !sessions_translated(m);
-	view_live_inlock(view, on && !state_is_retired(view));
+	view_set_fast_inlock(view, on && !state_is_retired(view));
 }
 
 /* See state.h. */
@@ -48,7 +48,7 @@ void state_inherit_inlock(struct module *m)
 /* See state.h. */
 void state_sleep_inlock(struct module *m)
 {
-	bell_wait(&m->life->changed, &m->life->lock, 0);
+	queue_wait(&m->life->changed, &m->life->lock, 0);
 	process_enter();
 	state_inherit_inlock(m);
 }
@@ -90,5 +90,5 @@ void state_begin_inlock(struct life *life, bool initialising)
 void state_end_inlock(struct life *life, unsigned state)
 {
 	life->state = state;
-	bell_ring(&life->changed);
+	queue_wake_all(&life->changed);
 }

@@ -109,8 +109,8 @@ struct view *view_of(struct module *module, const struct object *consumer)
 	return module->shared;
 }
 
-void view_live_inlock(struct view *view, bool on)
+void view_set_fast_inlock(struct view *view, bool on)
 {
 	for (struct list *list = atomic_load(&view->lists); list; list = list->next)
-		gate_live(list->number, on);
+		gate_set_fast(list->number, on);
 }

@@ -16,6 +16,6 @@ struct view *view_of(struct module *module, const struct object *consumer);
 struct view *view_make_shared_inlock(struct module *module);
 
 /* Turns the fast path of all lists of the view on or off. Under life.lock. */
-void view_live_inlock(struct view *view, bool on);
+void view_set_fast_inlock(struct view *view, bool on);
 
 #endif

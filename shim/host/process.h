@@ -5,7 +5,7 @@
  * empties in the child (MADV_WIPEONFORK), however the child came about: by fork, clone, or a raw system call.
  * What lies there, and why zero is right for each part in a new process:
  *
- *   live[]    zero: every gate slot takes the full path, where the child is
+ *   fast[]    zero: every gate slot takes the full path, where the child is
  *             noticed.
  *   entered   zero: no thread has noticed yet that the process is new. Else
  *             this process's number.
@@ -36,7 +36,7 @@ enum life_state { LIFE_DOWN, LIFE_BUSY, LIFE_UP };
 /* A module's life in this process. Belongs to core/life.c, which explains it. */
 struct life {
 	struct lock lock;
-	struct bell changed;
+	struct wait_queue changed;
 	unsigned state;    /* enum life_state */
 	bool inherited;    /* the shim has taken into account what the parent had */
 	bool foreign;      /* the module answered ALREADY_INITIALIZED: the shim never finalises it */
@@ -54,7 +54,7 @@ struct life {
 	_Atomic(uintptr_t) serialised_owner; /* a thread; 0: none */
 	unsigned serialised_depth;
 	struct lock logins; /* core/logins.c */
-	struct bell login_changed;
+	struct wait_queue login_changed;
 	uintptr_t login_owner; /* a thread; 0: none */
 	_Atomic(bool) waited;  /* call/wait.c has something to remember */
 };
@@ -74,7 +74,7 @@ struct slot_event {
 
 struct events {
 	struct lock lock;
-	struct bell changed;
+	struct wait_queue changed;
 	bool asking; /* a thread is asking the module */
 	bool blocks; /* ... for a thread that waits, not for one that only looks */
 	uintptr_t asker;
@@ -103,7 +103,7 @@ struct flight {
 };
 
 struct forgotten {
-	_Atomic(unsigned char) live[GATE_LISTS];
+	_Atomic(unsigned char) fast[GATE_LISTS];
 	_Atomic(int) entered;
 	bool linker_suspect; /* see process_linker_suspect() */
 	struct lock entering;

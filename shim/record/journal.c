@@ -140,13 +140,13 @@ void journal_recorded(const struct view *view, unsigned function, const uintptr_
 }
 
 void journal_finding(const struct view *view, const char *kind, const char *call, const char *what,
-                     const struct account *accounts, unsigned count, unsigned more)
+                     const struct evidence_piece *pieces, unsigned count, unsigned more)
 {
-	struct moment now = count ? accounts[0].moment : now_moment(false);
+	struct moment now = count ? pieces[0].moment : now_moment(false);
 	int error = errno;
 	/* the module may crash right after a finding: the trace, which has all of it, comes first */
 	if (atomic_load(&trace_open))
-		trace_finding(view, kind, call, what, accounts, count, more);
+		trace_finding(view, kind, call, what, pieces, count, more);
 	errno = error;
 	struct log_line line;
 	log_begin(&line, view->name, view->module->name, "finding", kind, &now);
@@ -159,12 +159,12 @@ void journal_finding(const struct view *view, const char *kind, const char *call
 	}
 	log_end(&line, NULL, true);
 	for (unsigned i = 0; i < count; i++) {
-		const struct moment *then = &accounts[i].moment;
+		const struct moment *then = &pieces[i].moment;
 		log_begin(&line, view->name, view->module->name, "stack", NULL, &now);
 		text_put(&line.text, ": ");
-		text_put(&line.text, accounts[i].what);
+		text_put(&line.text, pieces[i].what);
 		text_put(&line.text, " ");
-		text_foreign(&line.text, accounts[i].who);
+		text_foreign(&line.text, pieces[i].who);
 		text_put(&line.text, ", thread ");
 		text_number(&line.text, (uint64_t)then->pid);
 		text_put(&line.text, "/");

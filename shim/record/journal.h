@@ -50,12 +50,12 @@ void journal_recorded(const struct view *view, unsigned function, const uintptr_
                       const struct moment *began);
 
 /* A finding (findings.h): what was wrong, and the evidence for it. */
-struct account {
+struct evidence_piece {
 	const char *what; /* "initialised by" */
 	const char *who;  /* "libfoo.so" */
 	struct moment moment;
 };
 void journal_finding(const struct view *view, const char *kind, const char *call, const char *what,
-                     const struct account *accounts, unsigned count, unsigned more);
+                     const struct evidence_piece *pieces, unsigned count, unsigned more);
 
 #endif

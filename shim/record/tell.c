@@ -50,8 +50,8 @@ static struct lock *lock(void)
 
 void evidence_add(struct evidence *evidence, const char *what, const char *who, struct moment moment)
 {
-	if (moment.at && evidence->count < ACCOUNTS)
-		evidence->account[evidence->count++] = (struct account){what, who, moment};
+	if (moment.at && evidence->count < PIECES)
+		evidence->piece[evidence->count++] = (struct evidence_piece){what, who, moment};
 }
 
 void evidence_add_last(struct evidence *evidence, const char *what, struct who_when deed)
@@ -96,7 +96,7 @@ void tell_finding(const struct view *view, enum finding kind, unsigned function,
 	char what[320];
 	struct text text = text_in(what, sizeof what - 1);
 	const char *call = function < CALLS ? calls[function].name : "-";
-	if (!is_new(view, kind, function, evidence->count ? evidence->account[0].moment.stack : 0, format))
+	if (!is_new(view, kind, function, evidence->count ? evidence->piece[0].moment.stack : 0, format))
 		return;
 	for (const char *c = format; *c; c++) {
 		if (*c != '$')
@@ -113,7 +113,7 @@ void tell_finding(const struct view *view, enum finding kind, unsigned function,
 			text_number(&text, number);
 	}
 	*text.at = '\0';
-	journal_finding(view, finding_name[kind], call, what, evidence->account, evidence->count, 0);
+	journal_finding(view, finding_name[kind], call, what, evidence->piece, evidence->count, 0);
 }
 
 struct moment tell_moment_of(const struct call_snapshot *snapshot)
@@ -219,7 +219,7 @@ static unsigned in_flight(const struct module *module, struct flying *flying, un
 
 void tell_of_flights(const struct view *view)
 {
-	struct flying flying[ACCOUNTS - 2];
+	struct flying flying[PIECES - 2];
 	char what[COUNT(flying)][48];
 	unsigned n = in_flight(view->module, flying, COUNT(flying));
 	struct evidence evidence = {.count = 0};

@@ -36,9 +36,9 @@ struct call_snapshot {
 };
 
 /* The evidence for a finding: the moments that led to it, the act itself first. */
-#define ACCOUNTS 10
+#define PIECES 10
 struct evidence {
-	struct account account[ACCOUNTS];
+	struct evidence_piece piece[PIECES];
 	unsigned count;
 };
 

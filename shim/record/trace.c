@@ -347,22 +347,22 @@ void trace_fork(int parent, int parent_thread, uint64_t at)
 	           then);
 }
 
-static bool put_account(struct line *line, const struct account *account, bool first)
+static bool put_piece(struct line *line, const struct evidence_piece *piece, bool first)
 {
 	struct text before = line->text;
 	char what[256];
 	struct text text = text_in(what, sizeof what - 1);
-	text_put(&text, account->what);
-	text_put(&text, account->who && account->who[0] ? " " : "");
-	text_foreign(&text, account->who);
+	text_put(&text, piece->what);
+	text_put(&text, piece->who && piece->who[0] ? " " : "");
+	text_foreign(&text, piece->who);
 	*text.at = '\0';
 	text_put(&line->text, first ? "" : ",");
 	put_pair(line, "{what", what);
-	put_pair_number(line, "pid", (uint64_t)account->moment.pid);
-	put_pair_number(line, "tid", (uint64_t)account->moment.tid);
+	put_pair_number(line, "pid", (uint64_t)piece->moment.pid);
+	put_pair_number(line, "tid", (uint64_t)piece->moment.tid);
 	text_put(&line->text, ",\"ts\":");
-	text_microseconds(&line->text, account->moment.at);
-	put_stack(line, account->moment.stack);
+	text_microseconds(&line->text, piece->moment.at);
+	put_stack(line, piece->moment.stack);
 	text_put(&line->text, "}");
 	if (!line->text.cut)
 		return true;
@@ -372,7 +372,7 @@ static bool put_account(struct line *line, const struct account *account, bool f
 
 /* The line is too long for a thread's stack, so memory is mapped for it; there are few such lines. */
 void trace_finding(const struct view *view, const char *kind, const char *call, const char *what,
-                   const struct account *accounts, unsigned count, unsigned more)
+                   const struct evidence_piece *pieces, unsigned count, unsigned more)
 {
 	struct moment now = now_moment(false);
 	char *buffer = mmap(NULL, FINDING_LINE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -380,7 +380,7 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 		return;
 	introduce(now.pid, now.tid, now.at);
 	for (unsigned i = 0; i < count; i++)
-		stack_untold(accounts[i].moment.stack, mark_of(now.pid), introduce_object);
+		stack_untold(pieces[i].moment.stack, mark_of(now.pid), introduce_object);
 	struct line line = line_in(buffer, FINDING_LINE);
 	begin(&line, "{\"ph\":\"i\",\"s\":\"g\",\"cat\":\"finding\",\"cname\":\"terrible\",\"name\":", kind,
 	      now.pid, now.tid, now.at);
@@ -393,7 +393,7 @@ void trace_finding(const struct view *view, const char *kind, const char *call, 
 		put_pair_number(&line, "more", more);
 	text_put(&line.text, ",\"stacks\":[");
 	for (unsigned i = 0, told = 0; i < count; i++)
-		told += put_account(&line, &accounts[i], told == 0);
+		told += put_piece(&line, &pieces[i], told == 0);
 	finish(&line, "]}},\n");
 	munmap(buffer, FINDING_LINE);
 }

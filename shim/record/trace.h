@@ -45,11 +45,11 @@ void trace_module(const struct module *module, bool begins);
 /* This process is a child of that thread, which was last seen at `at`. */
 void trace_fork(int parent, int parent_thread, uint64_t at);
 
-struct account;
+struct evidence_piece;
 
 /* A finding, with its evidence. more: how often it came again without being told one by one. */
 void trace_finding(const struct view *view, const char *kind, const char *call, const char *what,
-                   const struct account *accounts, unsigned count, unsigned more);
+                   const struct evidence_piece *pieces, unsigned count, unsigned more);
 
 /* A fatal signal. Does only what a signal handler may do. */
 void trace_crash(const char *signal, uintptr_t address, const uintptr_t *frames, unsigned count);

@@ -1,6 +1,6 @@
 /*
  * gate/aarch64.S: the gate slots; see gate/x86_64.S. x16 is the register that the procedure call standard
- * leaves to code between caller and callee. The load of live[] acquires: a thread that sees the flag also
+ * leaves to code between caller and callee. The load of fast[] acquires: a thread that sees the flag also
  * sees what initialisation wrote.
  */
 #include "base/sizes.h"

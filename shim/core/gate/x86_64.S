@@ -8,7 +8,7 @@
  * slot of the call is touched, so the module's function finds everything as the consumer left it, at the
  * consumer's own return address. (_CET_ENDBR is nothing unless built with -fcf-protection.)
  *
- * live[] lies at the start of the memory that the kernel wipes at fork (host/process.h). Loads and stores of
+ * fast[] lies at the start of the memory that the kernel wipes at fork (host/process.h). Loads and stores of
  * a byte are whole, and on x86 in order.
  */
 #include <cet.h>

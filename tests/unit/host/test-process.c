@@ -27,8 +27,8 @@ int __wrap_madvise(void *address, size_t size, int what)
 static int is_new_process(void)
 {
 	CHILD_CHECK(p11shim_forgotten.state.entered == 0);
-	CHILD_CHECK(p11shim_forgotten.state.live[0] == 0);
-	CHILD_CHECK(p11shim_forgotten.state.live[GATE_LISTS - 1] == 0);
+	CHILD_CHECK(p11shim_forgotten.state.fast[0] == 0);
+	CHILD_CHECK(p11shim_forgotten.state.fast[GATE_LISTS - 1] == 0);
 	CHILD_CHECK(p11shim_forgotten.state.life[MODULES - 1].references == 0);
 	CHILD_CHECK(p11shim_forgotten.state.registry.word == 0);
 	lock_give(&p11shim_forgotten.state.registry); /* as a thread would that forked in a signal handler */
@@ -42,8 +42,8 @@ static int is_new_process(void)
 static void occupy(void)
 {
 	process_enter();
-	p11shim_forgotten.state.live[0] = 1;
-	p11shim_forgotten.state.live[GATE_LISTS - 1] = 1;
+	p11shim_forgotten.state.fast[0] = 1;
+	p11shim_forgotten.state.fast[GATE_LISTS - 1] = 1;
 	p11shim_forgotten.state.life[MODULES - 1].references = 5;
 	lock_take(&p11shim_forgotten.state.registry);
 }
