@@ -10,6 +10,14 @@ VERSION = 1.0~git
 
 # Not from the environment: what `make clean` removes is not left to chance.
 B = build
+# As they were given: a $ in them begins no variable, and calls no function. Before anything is asked of a shell,
+# to which make 4.4 hands what was given to make, with its variables and functions carried out.
+ifneq ($(filter command override,$(origin B)),)
+override B := $(value B)
+endif
+ifneq ($(origin TESTS),undefined)
+override TESTS := $(value TESTS)
+endif
 # Nobody's choice: make's own, none at all (make -R), or an empty one.
 ifneq ($(filter default undefined,$(origin CC))$(if $(strip $(CC)),,empty),)
 override CC = gcc
@@ -66,13 +74,6 @@ SPECIAL = & | ; < > ( ) { } [ ] * ? ! ' " ` \ $$ \#
 unfit = $(or $(filter-out 1,$(words x$1x)),$(filter ~% -%,$1),$(strip $(foreach c,$(SPECIAL),$(findstring $c,$1))))
 unfit_target = $(or $(call unfit,$1),$(findstring :,$1),$(findstring %,$1),$(findstring $(comma),$1))
 check_names = $(foreach v,$2,$(if $(call $1,$($v)),$(error $v: no blanks$(comma) no dash at its beginning and no characters special to a shell$3, please: '$($v)')))
-# As they were given: a $ in them begins no variable, and calls no function.
-ifneq ($(filter command override,$(origin B)),)
-override B := $(value B)
-endif
-ifneq ($(origin TESTS),undefined)
-override TESTS := $(value TESTS)
-endif
 ifneq ($(and $(filter /%,$(firstword $(B))),$(call unfit_target,$(B))),)
 ifeq ($(findstring $(newline),$(B)),)
 REAL_B := $(or $(shell realpath -m -- $(call quote,$(B)) 2>/dev/null),$(B))

@@ -39,7 +39,7 @@ found() {
 		if [ -z "$what" ]; then
 			found+=("$line")
 		else
-			ACCOUNTS[$line]="$frame $what"
+			ACCOUNTS[$line]="$frame|$what"
 		fi
 	done < <(jq -r '
 		(.[] | select(.args.more == null) | "\(.name) \(.args.consumer) \(.args.module) \(.args.call)"),
@@ -71,8 +71,8 @@ resolve() {
 account() {
 	local account=${ACCOUNTS["$1 $2"]}
 
-	assert_equal "${account#* }" "$3"
-	run resolve "${account%% *}"
+	assert_equal "${account##*|}" "$3"
+	run resolve "${account%|*}"
 	assert_output --regexp "^$4: .*$5\("
 }
 
@@ -91,7 +91,9 @@ logged() {
 	rm -f log
 	P11SHIM_LOG=$PWD/log run with_shim "${SEEN[@]}"
 	run sed -nE 's/.* consumer=([^ ]*) module=([^ ]*) finding [a-z-]*: (.*)/\1 \2 finding \3/p
-		s/.* stack: (.*), thread [0-9]+\/[0-9]+(, [0-9.]+ ms before)?: ([^ ]*).*/\1 \3/p' log
+		s/.* stack: (.*), thread [0-9]+\/[0-9]+(, [0-9.]+ ms before)?: (.*)/\1 \3/
+		s/(\+0x[0-9a-f]+) .*/\1/
+		/\+0x/p' log
 	assert_output "$expected"
 }
 

@@ -295,8 +295,8 @@ killed_after() {
 		else .early += ([$e.args.stack // [] | .[] | select(startswith("0x") | not) | split("+")[:-1] | join("+")] - .told) end)
 		| .early, .told | tojson' <(events)
 	assert_line --index 0 '[]'
-	assert_line --index 1 --partial "\"$BUILD/trace/steps\""
-	run -0 events "select(.name == \"object\" and .args.path == \"$BUILD/trace/steps\") | .args.build_id"
+	assert_line --index 1 --partial "\"$(realpath "$BUILD")/trace/steps\""
+	run -0 events "select(.name == \"object\" and .args.path == \"$(realpath "$BUILD")/trace/steps\") | .args.build_id"
 	assert_output "\"$(readelf -n "$BUILD/trace/steps" | sed -n 's/.*Build ID: //p')\""
 }
 
@@ -304,7 +304,7 @@ killed_after() {
 @test "contract I3: a stack leads to the call in the source, by way of the offset as it is" {
 	steps init finalise
 	run -0 jq -sr 'map(select(.name == "C_Initialize" and .cat == "life"))[0].args.stack[0]' <(events)
-	assert_output --regexp "^$BUILD/trace/steps\+0x[0-9a-f]+$"
+	assert_output --regexp "^$(realpath "$BUILD")/trace/steps\+0x[0-9a-f]+$"
 	run -0 addr2line -f -e "$BUILD/trace/steps" "${output##*+}"
 	# The line after that with the step's name.
 	line=$(grep -n 'is(step, "init")' "$ROOT/tests/trace/steps.c" | cut -d : -f 1)
@@ -580,7 +580,7 @@ finalise: CKR_OK"
 	whole
 	assert_equal "$(count '.name == "start"')" 1
 	assert_equal "$(count '.name == "process_name"')" 1
-	assert_equal "$(count ".name == \"object\" and .args.path == \"$BUILD/trace/steps\"")" 1
+	assert_equal "$(count ".name == \"object\" and .args.path == \"$(realpath "$BUILD")/trace/steps\"")" 1
 	trace=$trace.1
 	valid
 	assert_equal "$(count '.name == "start"')" 1

@@ -121,8 +121,10 @@ assignments() {
 
 # ---- nginx
 
+# XDG_RUNTIME_DIR: without it p11-kit makes a directory .cache in the home of the user that it finds.
 nginx_configuration() {
 	cat <<-EOT
+		env XDG_RUNTIME_DIR=$HERE;
 		$([ "$(id -u)" -ne 0 ] || echo "user nobody $(id -gn nobody);")
 		worker_processes 2;
 		pid $HERE/pid;
@@ -153,7 +155,7 @@ nginx_configuration() {
 # With the variables of the drop-in, but for where the library lies and the log is.
 # shellcheck disable=SC2120 # by `run`
 as_nginx_service() {
-	timeout -k 5 60 env -i PATH="$PATH" SOFTHSM2_CONF="$SOFTHSM2_CONF" "${web_environment[@]}" \
+	timeout -k 5 60 env -i PATH="$PATH" XDG_RUNTIME_DIR="$HERE" SOFTHSM2_CONF="$SOFTHSM2_CONF" "${web_environment[@]}" \
 		"$(assignments "$EXAMPLES/systemd/p11shim.conf" | sed -n "s|^LD_PRELOAD=libp11shim.so$|LD_PRELOAD=$SHIM|p")" \
 		P11SHIM_LOG="$HERE/log" "$nginx" -p "$HERE" -e "$HERE/logs/error.log" -c "$HERE/nginx.conf" "$@" 3>&- </dev/null
 }
