@@ -150,7 +150,11 @@ static void introduce(int pid, int tid, uint64_t at)
 	}
 }
 
-void trace_thread(int pid, int tid, uint64_t at, bool first)
+/*
+ * Writes a thread's name, before its first event. If the process is new in the file, writes its name before
+ * that.
+ */
+static void tell_thread(int pid, int tid, uint64_t at, bool first)
 {
 	char buffer[512], name[17] = "";
 	introduce(pid, tid, at);
@@ -443,6 +447,6 @@ bool trace_start(const char *where, bool calls_too)
 	every_call = calls_too;
 	if (!output_start(&output, where))
 		return false;
-	now_new_thread = trace_thread;
+	now_new_thread = tell_thread;
 	return true;
 }

@@ -16,12 +16,6 @@ extern _Atomic(bool) trace_open;
 /* False: the path cannot be kept. every_call: only for the trace to say so. */
 bool trace_start(const char *path, bool every_call);
 
-/*
- * Writes a thread's name, before its first event. If the process is new in the file, writes its name before
- * that.
- */
-void trace_thread(int pid, int tid, uint64_t at, bool first);
-
 /* A call that is over. began: the moment it began; took: how long it took, in nanoseconds. */
 void trace_call(const struct view *view, unsigned function, const uintptr_t *words, CK_RV rv,
                 const struct moment *began, uint64_t took);
