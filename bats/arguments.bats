@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The arguments of C_Initialize where consumers differ and modules refuse: on
-# the mock, which knows what it was given (tests/mock/drivers/arguments.c; one
-# form and one refusal at a time are in lifecycle.bats), and on real modules
+# the mock, which knows what it was given (tests/mock/drivers/arguments.c; its
+# simpler cases are in lifecycle.bats), and on real modules
 # (tests/programs/arguments.c).
 #
 # Without the library all but the last fail, which says that it does no harm.
@@ -24,33 +24,36 @@ need_module() {
 
 # ---- The mock
 
-drive() {
-	run with_shim "$BUILD/mock/drivers/arguments" "$1"
-	assert_success
-}
-
 @test "contract C8: what a module takes as it is given it takes: all forms, all sets of refusals" {
-	drive C8-all-refusals
+	drive arguments C8-all-refusals
 }
 
 @test "contract C8: a module that wants a string, which only the second consumer has" {
-	drive C8-only-one-has-the-string
+	drive arguments C8-only-one-has-the-string
 }
 
 @test "contract C8: a module that wants a string and cannot lock" {
-	drive C8-string-and-no-locking
+	drive arguments C8-string-and-no-locking
 }
 
 @test "contract C8: a second consumer's arguments must be legal too" {
-	drive C8-malformed-second
+	drive arguments C8-malformed-second
 }
 
 @test "contract C8: a module that needs threads refuses a consumer that forbids them" {
-	drive C8-threads-are-needed
+	drive arguments C8-threads-are-needed
 }
 
 @test "contract C8: each first C_Initialize has its own arguments" {
-	drive C8-anew-each-time
+	drive arguments C8-anew-each-time
+}
+
+@test "contract C8: OS locking refused with an answer of the module's own" {
+	drive arguments C8-refused-otherwise
+}
+
+@test "contract C8: C_Initialize failed for another reason: not asked again" {
+	drive arguments C8-failed-otherwise
 }
 
 # ---- No race in a module whose first consumer knows no threads

@@ -1,79 +1,53 @@
 #!/usr/bin/env bats
 # Modules and consumers that come back under another name, lists that outlive
 # their module, and awkward moments: a cancelled thread, a fork from a signal
-# handler, the destructors at exit. What each test does stands in the case of
-# the same name of tests/mock/drivers/comeback.c.
+# handler, the destructors at exit. What each test does stands in the driver of
+# the same case, tests/mock/drivers/. Unlike those of lifecycle.bats these are not
+# repeated for other processors.
 
 load helper
-
-# What the mock cannot do: a module and a library with ELF destructors.
-setup_file() {
-	local source=$ROOT/tests/mock/drivers/comeback
-	local flags=(-std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -iquote "$ROOT/shim")
-
-	export PARTS=$BATS_FILE_TMPDIR
-	for part in module library; do
-		gcc "${flags[@]}" -fPIC -shared -fvisibility=hidden -fno-optimize-sibling-calls \
-			-Wl,-soname,$part.so -o "$PARTS/$part.so" "$source/$part.c" || return 1
-	done
-	gcc "${flags[@]}" -o "$PARTS/linked" "$source/linked.c" "$PARTS/library.so" -Wl,-rpath,"$PARTS"
-}
-
-# drive CASE: one case of the driver, with a directory for its files.
-drive() {
-	run with_shim "$BUILD/mock/drivers/comeback" "$1" "$BATS_TEST_TMPDIR"
-	assert_success
-}
 
 # drive_library CASE | linked: the library's destructor at exit, with a module.
 drive_library() {
 	if [ "$1" = linked ]; then
-		run with_shim "$PARTS/linked" "${MODULE:+$BUILD/}${MODULE:-$PARTS/module.so}"
+		run with_shim "$BUILD/mock/drivers/exit-linked" "$BUILD/${MODULE:-mock/tiny.so}"
 		assert_success
 	else
-		drive "$1"
+		drive exit "$1"
 	fi
 }
 
 @test "contract C9: a module comes back by another path, after a change of directory" {
-	drive C9-another-relative-path
+	drive loading C9-another-relative-path
 }
 
 @test "contract C9: a module is copied to a new path for each use, and removed after it" {
-	drive C9-copied-anew
+	drive loading C9-copied-anew
 }
 
 @test "contract C9: a module's file is renamed after each use" {
-	drive C9-renamed
+	drive loading C9-renamed
 }
 
 # With the log, whose writing makes room for another thread in the middle of a C_Initialize.
 @test "contract B1: a thread insists on a list from before an unload, another consumer is right" {
-	P11SHIM_LOG=$BATS_TEST_TMPDIR/log drive B1-stale-list-meanwhile
+	P11SHIM_LOG=$BATS_TEST_TMPDIR/log drive lists B1-stale-list-meanwhile
 }
 
 @test "contract B1: a consumer opened by a relative path is the same after a change of directory" {
-	drive B1-consumer-by-relative-path
+	drive lists B1-consumer-by-relative-path
 }
 
 @test "contract B1: a consumer whose file is replaced is the same" {
-	drive B1-consumer-replaced
-}
-
-@test "contract C8: OS locking refused with an answer of the module's own" {
-	drive C8-refused-otherwise
-}
-
-@test "contract C8: C_Initialize failed for another reason: not asked again" {
-	drive C8-failed-otherwise
+	drive lists B1-consumer-replaced
 }
 
 @test "contract B3: lists of one version keep their own functions" {
-	drive B3-lists-of-one-version
+	drive lists B3-lists-of-one-version
 }
 
 @test "contract B3: a module that claims more interfaces than there is room for" {
-	drive B3-more-than-there-are
+	drive lists B3-more-than-there-are
 }
 
 @test "contract C10: the destructor of a library linked to the program reaches the module" {
@@ -108,41 +82,41 @@ library: C_Finalize 0x0"
 }
 
 @test "contract C10: at-exit = auto" {
-	drive C10-at-exit-auto
+	drive exit C10-at-exit-auto
 }
 
 @test "contract C10: at-exit = forward" {
-	P11SHIM_AT_EXIT=forward drive C10-at-exit-forward
+	P11SHIM_AT_EXIT=forward drive exit C10-at-exit-forward
 }
 
 @test "contract C10: at-exit = retire" {
-	P11SHIM_AT_EXIT=retire drive C10-at-exit-retire
+	P11SHIM_AT_EXIT=retire drive exit C10-at-exit-retire
 }
 
 @test "contract C10: at-exit = finalize, with exit handlers before and after" {
-	P11SHIM_AT_EXIT=finalize drive C10-at-exit-finalize
+	P11SHIM_AT_EXIT=finalize drive exit C10-at-exit-finalize
 }
 
 @test "contract F2: text in pReserved that was freed before the fork" {
-	drive F2-reserved-text-freed
+	drive forks F2-reserved-text-freed
 }
 
 @test "contract C2: a thread is cancelled while it waits in C_Initialize" {
-	drive C2-cancelled-while-waiting
+	drive lifecycle C2-cancelled-while-waiting
 }
 
 @test "contract C2: C_Finalize of a view that never initialised does not wait" {
-	drive C2-finalise-does-not-wait
+	drive lifecycle C2-finalise-does-not-wait
 }
 
 @test "contract F1: forks from a signal handler, whatever it interrupts" {
-	drive F1-fork-from-signal
+	drive forks F1-fork-from-signal
 }
 
 @test "contract F3: a child that only finalises can unload the module" {
-	drive F3-child-unloads
+	drive forks F3-child-unloads
 }
 
-@test "contract C3: a C_Finalize that the module refuses gives a count to nobody else" {
-	drive C3-refused-finalise
+@test "contract C3 C14: a C_Finalize that the module refuses gives a count to nobody else" {
+	drive lifecycle C3-refused-finalise
 }

@@ -7,6 +7,7 @@
 #   PROGRAMS       the sample programs of tests/programs
 #   with_shim      run a command with the library preloaded, at most 120 s
 #   without_shim   the same command without it
+#   drive DRIVER CASE   one case of a driver of the mock (tests/mock/drivers), with the library
 #   need_token     a throw-away SoftHSM token of this file's own, in TOKEN_DIR, and point at it:
 #                  SOFTHSM2_CONF, SOFTHSM2_MODULE, TOKEN_PIN, TOKEN_LABEL
 #   find_module    print the path of an installed PKCS#11 module, by file name
@@ -127,6 +128,12 @@ with_shim() {
 without_shim() {
 	# shellcheck disable=SC2086 # as above
 	timeout -k 5 "${LIMIT:-120}" ${EMULATOR:+$EMULATOR LD_PRELOAD=} "$@"
+}
+
+# drive DRIVER CASE: it succeeds; it has the test's directory for its files.
+drive() {
+	run with_shim "$BUILD/mock/drivers/$1" "$2" "$BATS_TEST_TMPDIR"
+	assert_success
 }
 
 # One is made in the build directory, and copied: files that run at the same time share none.

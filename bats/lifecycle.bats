@@ -20,12 +20,6 @@ not_with_asan() {
 	[ "${CHECK_SANITIZER:-}" != asan ] || skip "AddressSanitizer's malloc does not bear a fork among threads"
 }
 
-# drive PROGRAM CASE: one case of a driver, with a directory for its files.
-drive() {
-	run with_shim "$BUILD/mock/drivers/$1" "$2" "$BATS_TEST_TMPDIR"
-	assert_success
-}
-
 @test "contract B1: a consumer has one list, another consumer another" {
 	drive lists B1-one-view
 }
@@ -110,7 +104,7 @@ drive() {
 	drive lifecycle C2-initialise-during-finalise
 }
 
-@test "contract C2: a C_Finalize that fails is told, and the module is still there" {
+@test "contract C2 C14: a C_Finalize that fails is told, and the module is still there" {
 	drive lifecycle C2-failing-finalise
 }
 
@@ -139,109 +133,109 @@ drive() {
 }
 
 @test "contract C7: C_Initialize calls itself back" {
-	drive lifecycle C7-nests-itself
+	drive nesting C7-nests-itself
 }
 
 @test "contract C7: C_Initialize initialises itself, and stays so" {
-	drive lifecycle C7-nests-itself-for-good
+	drive nesting C7-nests-itself-for-good
 }
 
 @test "contract C7: C_Initialize initialises another module" {
-	drive lifecycle C7-nests-another
+	drive nesting C7-nests-another
 }
 
 @test "contract C7: two modules initialise each other" {
-	drive lifecycle C7-nests-in-a-circle
+	drive nesting C7-nests-in-a-circle
 }
 
 @test "contract C7: C_Initialize forks" {
-	drive lifecycle C7-forks-in-initialise
+	drive nesting C7-forks-in-initialise
 }
 
 @test "contract C7: C_Initialize forks, and the child goes on" {
-	drive lifecycle C7-forks-in-initialise-and-goes-on
+	drive nesting C7-forks-in-initialise-and-goes-on
 }
 
 @test "contract C7: C_GetFunctionList loads another module" {
-	drive lists C7-loads-in-function-list
+	drive nesting C7-loads-in-function-list
 }
 
 @test "contract C8: OS locking is asked for, whatever the consumer gave" {
-	drive lifecycle C8-os-locking-is-asked-for
+	drive arguments C8-os-locking-is-asked-for
 }
 
 @test "contract C8: the first consumer knows no threads, the second comes with eight" {
-	drive lifecycle C8-single-threaded-first
+	drive arguments C8-single-threaded-first
 }
 
 @test "contract C8: callbacks are used where OS locking is refused" {
-	drive lifecycle C8-callbacks-where-needed
+	drive arguments C8-callbacks-where-needed
 }
 
 @test "contract C8: the module's arguments outlive the caller's" {
-	drive lifecycle C8-arguments-are-kept
+	drive arguments C8-arguments-are-kept
 }
 
 @test "contract C8: NSS's longer structure" {
-	drive lifecycle C8-longer-arguments
+	drive arguments C8-longer-arguments
 }
 
 @test "contract C8: malformed arguments never reach the module" {
-	drive lifecycle C8-malformed-arguments
+	drive arguments C8-malformed-arguments
 }
 
 @test "contract C8: modules that refuse one form of arguments or another" {
-	drive lifecycle C8-ladder
+	drive arguments C8-ladder
 }
 
 @test "contract C8: a module that cannot lock is serialised" {
-	drive lifecycle C8-cannot-lock
+	drive arguments C8-cannot-lock
 }
 
 @test "contract C8: a module that takes nothing but NULL is serialised" {
-	drive lifecycle C8-null-only
+	drive arguments C8-null-only
 }
 
 @test "contract C8: serialize = yes" {
-	P11SHIM_SERIALIZE=yes drive lifecycle C8-serialize-yes
+	P11SHIM_SERIALIZE=yes drive arguments C8-serialize-yes
 }
 
 @test "contract C9: mapped while initialised and no longer, new when loaded again" {
-	drive lifecycle C9-unload-is-real
+	drive loading C9-unload-is-real
 }
 
 @test "contract C9: another module at the place of one that was unloaded" {
-	drive lifecycle C9-another-at-its-place
+	drive loading C9-another-at-its-place
 }
 
 @test "contract C9: the module's file is replaced on disk" {
-	drive lifecycle C9-replaced-on-disk
+	drive loading C9-replaced-on-disk
 }
 
 @test "contract C9: a consumer that is unloaded and loaded again" {
-	drive lifecycle C9-consumer-unloaded
+	drive loading C9-consumer-unloaded
 }
 
 @test "contract C10: calls from an exit handler older than the module" {
-	drive lifecycle C10-handler-before-load
+	drive exit C10-handler-before-load
 }
 
 @test "contract C10: calls from a destructor of the program" {
-	drive lifecycle C10-destructor-of-program
+	drive exit C10-destructor-of-program
 }
 
 @test "contract C10: calls from an exit handler younger than the module reach it" {
-	drive lifecycle C10-handler-after-load
+	drive exit C10-handler-after-load
 }
 
 @test "contract C10: a module that cannot destroy itself is called to the end" {
-	drive lifecycle C10-immortal-module
+	drive exit C10-immortal-module
 }
 
 @test "contract C10: at-exit = finalize" {
-	P11SHIM_AT_EXIT=finalize drive lifecycle C10-left-initialised
+	P11SHIM_AT_EXIT=finalize drive exit C10-left-initialised
 	assert_output "finalise_done 1"
-	drive lifecycle C10-left-initialised
+	drive exit C10-left-initialised
 	assert_output "finalise_done 0"
 }
 
@@ -282,7 +276,7 @@ drive() {
 }
 
 @test "contract D2: by default login is the process's, and the module judges every PIN" {
-	drive sessions D2-login-is-shared
+	drive logins D2-login-is-shared
 }
 
 @test "contract F1: child of a child" {

@@ -38,6 +38,15 @@ $(B)/mock/mock-dep.so: private MOCK_LINK = -Wl,--no-as-needed $(B)/mock/mock.so 
 $(MOCK_LIBRARIES):
 	$(LD_)$(TEST_CC) $(THEIR_LDFLAGS) $(MOCK_MODULE_FLAGS) -Wl,-soname,$(@F) -o $@ $(filter %.o,$^) $(MOCK_LINK) -pthread
 
+# Another module, and a consumer with a destructor: see their sources.
+TINY = $(B)/mock/tiny.so
+$(TINY): tests/mock/tiny.c
+DESTRUCTOR = $(B)/consumers/destructor.so
+$(DESTRUCTOR): tests/consumers/destructor.c
+$(TINY) $(DESTRUCTOR): shim/standard/pkcs11.h
+	@mkdir -p $(@D)
+	$(LD_)$(TEST_CC) $(MOCK_CFLAGS) $(THEIR_LDFLAGS) $(MOCK_MODULE_FLAGS) -fno-optimize-sibling-calls -Wl,-soname,$(@F) -o $@ $(filter %.c,$^)
+
 # Consumers are told apart by the object that a lookup comes from: no tail calls.
 CONSUMERS = $(foreach n,1 2 3 4,$(B)/consumers/consumer-$(n).so)
 $(CONSUMERS): tests/consumers/consumer.c tests/consumers/consumer.h $(MOCK_HEADERS)
@@ -47,13 +56,15 @@ $(CONSUMERS): tests/consumers/consumer.c tests/consumers/consumer.h $(MOCK_HEADE
 MOCK_DRIVERS = $(patsubst tests/mock/drivers/%.c,$(B)/mock/drivers/%,$(wildcard tests/mock/drivers/*.c))
 $(MOCK_DRIVERS): $(B)/mock/drivers/%: tests/mock/drivers/%.c tests/mock/drivers/driver.h tests/consumers/consumer.h $(MOCK_HEADERS)
 	@mkdir -p $(@D)
-	$(LD_)$(TEST_CC) $(MOCK_CFLAGS) -iquote tests/mock/drivers $(THEIR_LDFLAGS) -o $@ $<
+	$(LD_)$(TEST_CC) $(MOCK_CFLAGS) -iquote tests/mock/drivers $(THEIR_LDFLAGS) -o $@ $< $(MOCK_LINK)
+$(B)/mock/drivers/exit-linked: $(DESTRUCTOR)
+$(B)/mock/drivers/exit-linked: private MOCK_LINK = $(DESTRUCTOR) -Wl,-rpath,'$$ORIGIN/../../consumers'
 
 STRESS = $(patsubst tests/stress/%.c,$(B)/stress/%,$(wildcard tests/stress/*.c))
 $(STRESS): $(B)/stress/%: tests/stress/%.c tests/consumers/consumer.h $(MOCK_HEADERS)
 	@mkdir -p $(@D)
 	$(LD_)$(TEST_CC) $(MOCK_CFLAGS) $(THEIR_LDFLAGS) -o $@ $<
 
-MOCK_ALL = $(MOCK_LIBRARIES) $(CONSUMERS) $(MOCK_DRIVERS) $(STRESS)
+MOCK_ALL = $(MOCK_LIBRARIES) $(TINY) $(CONSUMERS) $(DESTRUCTOR) $(MOCK_DRIVERS) $(STRESS)
 .PHONY: mock
 mock: $(MOCK_ALL)

@@ -1,19 +1,10 @@
 /*
- * drain.c: contract C2, I4: calls that are still in the module when its last
- * consumer finalises. The mock aborts if C_Finalize reaches it then.
+ * drain.c: contract C2, E0 (drain), I4: calls that are still in the module when its
+ * last consumer finalises. The mock aborts if C_Finalize reaches it then.
  */
 #include "driver.h"
-#include <time.h>
 
 static struct user a;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void *get_info(void *answer)
 {

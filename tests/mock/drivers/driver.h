@@ -100,17 +100,25 @@ struct user {
 	struct mock mock;
 };
 
-__attribute__((unused)) static struct user user_of(int consumer, const char *module)
+/* By a path as it is, and of any module: nothing is known of what is behind it. */
+__attribute__((unused)) static struct user user_at(const struct consumer *consumer, const char *module)
 {
-	struct user user = {.consumer = load_consumer(consumer)};
+	struct user user = {.consumer = consumer, .module = consumer->load(module)};
 
-	user.module = user.consumer->load(module[0] == '/' ? module : build_path(module));
 	if (!user.module)
 		fprintf(stderr, "%s\n", dlerror());
 	TRUE(user.module);
-	user.mock = behind(user.module);
-	user.list = user.consumer->list(user.module);
+	user.list = consumer->list(user.module);
 	TRUE(user.list);
+	return user;
+}
+
+__attribute__((unused)) static struct user user_of(int consumer, const char *module)
+{
+	const struct consumer *by = load_consumer(consumer); /* first: it uses build_path() too */
+	struct user user = user_at(by, module[0] == '/' ? module : build_path(module));
+
+	user.mock = behind(user.module);
 	return user;
 }
 
@@ -184,6 +192,50 @@ __attribute__((unused)) static CK_RV work(struct user *user)
 	return rv;
 }
 
+__attribute__((unused)) static bool loaded(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+
+	if (handle)
+		dlclose(handle);
+	return handle;
+}
+
+/* A mock module's whole life: loaded, asked, initialised, used, finalised, unloaded. */
+__attribute__((unused)) static void use_once(const struct consumer *consumer, const char *path)
+{
+	struct user a = user_at(consumer, path);
+
+	a.mock = behind(a.module);
+	EQUAL(a.mock.get("calls"), 0);
+	IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
+	IS(initialise(&a), CKR_OK);
+	IS(work(&a), CKR_OK);
+	IS(finalise(&a), CKR_OK);
+	EQUAL(a.mock.get("initialise_done"), 1);
+	EQUAL(a.mock.get("finalise_done"), 1);
+	EQUAL(consumer->unload(a.module), 0);
+	TRUE(!loaded(path));
+	IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
+/* ---- a loaded mock/tiny.so (tests/mock/tiny.c) */
+
+#define TINY "mock/tiny.so"
+
+__attribute__((unused)) static struct user user_of_tiny(int consumer)
+{
+	const struct consumer *by = load_consumer(consumer);
+
+	return user_at(by, build_path(TINY));
+}
+
+/* Each of its lists has a C_GetInfo that answers a number of its own. */
+__attribute__((unused)) static CK_RV answer_of(const void *list)
+{
+	return ((const CK_FUNCTION_LIST *)list)->C_GetInfo(NULL);
+}
+
 /* ---- any function, with words for parameters */
 
 /* Every function of calls.def has at most ten parameters, each of which is one word. */
@@ -242,16 +294,23 @@ __attribute__((unused)) static pthread_t start(void *(*run)(void *), void *argum
 /* Seconds after which something counts as hung. Generous: a machine may be busy. */
 enum { PATIENCE = 60 };
 
+/* Seconds, from a clock that nobody sets. */
+__attribute__((unused)) static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
 /* Has this been for less than twenty seconds? A loop of many rounds then has fewer on a busy machine. */
 __attribute__((unused)) static bool in_time(void)
 {
-	static time_t began;
-	struct timespec now;
+	static double began;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!began)
-		began = now.tv_sec;
-	return now.tv_sec - began < 20;
+	if (began == 0)
+		began = now();
+	return now() - began < 20;
 }
 
 /* Run something in a forked child, which has to exit 0; a hang of it ends too. */
@@ -275,6 +334,60 @@ __attribute__((unused)) static void in_child(void (*run)(void *), void *argument
 		        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 		stop();
 	}
+}
+
+/* ---- threads that use a module, round after round */
+
+enum { THREADS = 8 };
+
+struct racer {
+	struct user user;
+	pthread_barrier_t *barrier; /* of all, before each round, or NULL */
+	int rounds;
+};
+
+__attribute__((unused)) static void *race(void *argument)
+{
+	struct racer *r = argument;
+
+	for (int i = 0; i < r->rounds; i++) {
+		if (r->barrier)
+			pthread_barrier_wait(r->barrier);
+		IS(initialise(&r->user), CKR_OK);
+		IS(work(&r->user), CKR_OK);
+		if (i % 3 == 0)
+			open_on(&r->user, 0); /* left to finalise */
+		IS(finalise(&r->user), CKR_OK);
+	}
+	return NULL;
+}
+
+/* THREADS of them, of as many consumers as is said. */
+__attribute__((unused)) static void race_all(int consumers, int rounds, pthread_barrier_t *barrier)
+{
+	static struct racer racers[THREADS];
+	pthread_t threads[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		racers[i] = (struct racer){user_of(1 + i % consumers, MOCK), barrier, rounds};
+	for (int i = 0; i < THREADS; i++)
+		threads[i] = start(race, &racers[i]);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* Three consumers, each thread at its own pace or all at the same moment; the module ends as it began. */
+__attribute__((unused)) static void racing(bool together)
+{
+	pthread_barrier_t barrier;
+	struct mock mock;
+
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	race_all(3, 200, together ? &barrier : NULL);
+	mock = user_of(1, MOCK).mock;
+	EQUAL(mock.get("initialise_done"), mock.get("finalise_done"));
+	EQUAL(mock.get("sessions"), 0);
+	EQUAL(mock.get("state"), 0);
 }
 
 /* ---- copies of files, for more consumers or modules than were built */

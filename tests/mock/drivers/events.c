@@ -4,15 +4,6 @@
  */
 #include "driver.h"
 #include <sys/resource.h>
-#include <time.h>
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* Until the condition holds, five seconds at most. */
 #define EVENTUALLY(condition)                       \

@@ -1,12 +1,14 @@
 /*
- * forks.c: contract F1, F2 (auto), F3, F4, F6: what a forked child has of a module
- * that the parent initialised. Cases are named after the clause.
+ * forks.c: contract F1, F2, F3, F4, F6: what a forked child has of a module that
+ * the parent initialised. Cases are named after the clause; those with "policy"
+ * want P11SHIM_FORK.
  *
  * By default the mock carries its state over a fork, as SoftHSM does; with
  * reset_on_fork it has to be initialised in the child, as openCryptoki has.
  */
 #include "driver.h"
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 /* A parent with a session, logged in, having signed. */
 struct parent {
@@ -170,6 +172,37 @@ static void original_arguments(void)
 	IS(finalise(&p.user), CKR_OK);
 }
 
+static const char parameters[] = "configdir='/etc/somewhere' flags=readOnly";
+
+/* Text in pReserved, which the parent gave and has freed. */
+static void finds_text(void *user)
+{
+	struct user *a = user;
+
+	IS(slots_of(a), CKR_OK);
+	EQUAL(a->mock.get("child.C_Initialize"), 1);
+	TRUE(a->mock.get("reserved"));
+	TRUE(!strcmp((const char *)(uintptr_t)a->mock.get("reserved"), parameters));
+}
+
+static void reserved_text_freed(void)
+{
+	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK, .pReserved = strdup(parameters)};
+	struct user a;
+	char *other;
+
+	setenv("MOCK_OPTIONS", "reset_on_fork=1,need_reserved=1", 1);
+	a = user_of(1, MOCK);
+	IS(a.list->C_Initialize(&args), CKR_OK);
+	memset(args.pReserved, 'X', sizeof parameters - 1);
+	free(args.pReserved);
+	other = strcpy(malloc(sizeof parameters), "something else of the consumer's");
+	in_child(finds_text, &a);
+	IS(work(&a), CKR_OK);
+	IS(finalise(&a), CKR_OK);
+	free(other);
+}
+
 /* C_Initialize fails in the child: an answer, no crash; it may be tried again. */
 static void fails_in_child(void *argument)
 {
@@ -327,6 +360,31 @@ static void nothing_to_inherit(void)
 	IS(finalise(&a), CKR_OK);
 }
 
+/* C9: the shim keeps no module of the parent's in a child that has finalised it. */
+static void finalises_and_unloads(void *user)
+{
+	struct user *a = user;
+	const char *path = strdup(build_path(MOCK));
+
+	IS(finalise(a), CKR_OK);
+	EQUAL(a->mock.get("calls_in_child"), 0);
+	EQUAL(a->consumer->unload(a->module), 0);
+	TRUE(!loaded(path));
+	IS(slots_of(a), CKR_CRYPTOKI_NOT_INITIALIZED);
+	use_once(a->consumer, path);
+}
+
+static void child_unloads(void)
+{
+	struct user a = user_of(1, MOCK);
+
+	IS(initialise(&a), CKR_OK);
+	in_child(finalises_and_unloads, &a);
+	IS(work(&a), CKR_OK);
+	IS(finalise(&a), CKR_OK);
+	EQUAL(a.mock.get("finalise_done"), 1);
+}
+
 /* ---- F1: however the child came about */
 
 static void forks_again(void *argument)
@@ -478,6 +536,120 @@ static void while_others_come_and_go(void)
 	fork_among_threads(false);
 }
 
+/* ---- F1: forks from a signal handler, whatever the shim is doing */
+
+static volatile sig_atomic_t is_child, failed_forks, round_number;
+static struct user storm[2];
+
+/* One signal at a time, so that between two of them the program gets on. */
+static void next_signal(void)
+{
+	struct itimerval timer = {.it_value = {0, 100 + round_number * 37 % 400}};
+
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void fork_now(int number)
+{
+	int error = errno;
+	pid_t child = is_child ? -1 : fork();
+
+	(void)number;
+	if (child == 0) {
+		is_child = 1;
+		signal(SIGALRM, SIG_DFL);
+		alarm(PATIENCE);
+	} else if (!is_child) {
+		failed_forks += child < 0;
+		next_signal();
+	}
+	errno = error;
+}
+
+/* 0, or which step got a wrong answer. */
+static int one_round(void)
+{
+	struct user *a = &storm[0], *b = &storm[1];
+	CK_SESSION_HANDLE one, two;
+	int step = 1;
+
+	round_number++;
+	if (initialise(a) != CKR_OK)
+		return step;
+	step++;
+	if (answer_of(b->list) != (CKR_VENDOR_DEFINED | 3)) /* borrows */
+		return step;
+	step++;
+	if (a->consumer->open(a->list, 0, &one) != CKR_OK || a->consumer->open(a->list, 0, &two) != CKR_OK)
+		return step;
+	step++;
+	if (a->list->C_CloseSession(one) != CKR_OK)
+		return step;
+	step++;
+	if (a->list->C_CloseAllSessions(0) != CKR_OK)
+		return step;
+	step++;
+	if (finalise(a) != CKR_OK)
+		return step;
+	step++;
+	return answer_of(b->list) == CKR_CRYPTOKI_NOT_INITIALIZED ? 0 : step;
+}
+
+/*
+ * A fork in the middle of the shim's own books leaves the child with half an
+ * entry, so what it is answered is not judged: it must neither crash nor hang.
+ */
+__attribute__((noreturn)) static void rest_of_child(void)
+{
+	for (int i = 0; i < 20; i++)
+		one_round();
+	_exit(0);
+}
+
+static void reap(int flags)
+{
+	int status;
+	pid_t child;
+
+	while ((child = waitpid(-1, &status, flags)) > 0 || (child < 0 && errno == EINTR)) {
+		if (child < 0)
+			continue;
+		if (WIFSIGNALED(status))
+			fprintf(stderr, "a child was ended by signal %d\n", WTERMSIG(status));
+		TRUE(!WIFSIGNALED(status));
+		EQUAL(WEXITSTATUS(status), 0);
+	}
+}
+
+static void fork_from_signal(void)
+{
+	struct sigaction action = {.sa_handler = fork_now, .sa_flags = SA_RESTART};
+	struct itimerval never = {0};
+	double end = now() + 3;
+
+	for (int i = 0; i < 2; i++)
+		storm[i] = user_of_tiny(1 + i);
+	sigaction(SIGALRM, &action, NULL);
+	next_signal();
+	while (now() < end) {
+		int step = one_round();
+
+		if (is_child)
+			rest_of_child();
+		EQUAL(step, 0);
+		reap(WNOHANG);
+		if (is_child)
+			rest_of_child();
+	}
+	signal(SIGALRM, SIG_IGN);
+	setitimer(ITIMER_REAL, &never, NULL);
+	if (is_child)
+		rest_of_child();
+	reap(0);
+	TRUE(round_number > 100);
+	EQUAL(failed_forks, 0);
+}
+
 /* ---- F4: a number of before the fork never means a new session */
 
 static void same_number(void *argument)
@@ -571,17 +743,20 @@ int main(int argc, char **argv)
 	        {"F2-accepts-in-child", accepts_in_child},
 	        {"F2-aborts-in-child", aborts_in_child},
 	        {"F2-original-arguments", original_arguments},
+	        {"F2-reserved-text-freed", reserved_text_freed},
 	        {"F2-failing-in-child", failing_in_child},
 	        {"F2-eight-first-calls", eight_first_calls},
 	        {"F3-no-real-call", no_real_call},
 	        {"F3-counts-are-the-childs", counts_are_the_childs},
 	        {"F3-two-consumers", two_consumers},
 	        {"F3-nothing-to-inherit", nothing_to_inherit},
+	        {"F3-child-unloads", child_unloads},
 	        {"F1-double-fork", double_fork},
 	        {"F1-raw-clone", raw_clone},
 	        {"F1-fork-from-a-thread", fork_from_a_thread},
 	        {"F1-while-others-work", while_others_work},
 	        {"F1-while-others-come-and-go", while_others_come_and_go},
+	        {"F1-fork-from-signal", fork_from_signal},
 	        {"F4-stale-number", stale_number},
 	        {"F2-policy-reset", policy_reset},
 	        {"F2-policy-strict", policy_strict},

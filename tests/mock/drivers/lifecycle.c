@@ -1,9 +1,11 @@
 /*
- * lifecycle.c: contract C, initialise and finalise: counting, racing, failing,
- * nesting, arguments, unloading, exit. Cases are named after the clause.
+ * lifecycle.c: contract C1 to C6 and C14, initialise and finalise: counting,
+ * racing, failing. Cases are named after the clause.
+ *
+ * What else belongs to a module's life: arguments.c (C8), nesting.c (C7),
+ * loading.c (C9), exit.c (C10), drain.c (calls that are inside at its end).
  */
 #include "driver.h"
-#include <sys/mman.h>
 
 /* ---- C1, C3, C4: counting */
 
@@ -129,48 +131,6 @@ static void borrowing(void)
 
 /* ---- C2: any number of threads at once */
 
-enum { THREADS = 8 };
-
-struct racer {
-	struct user user;
-	pthread_barrier_t *barrier;
-	int rounds;
-};
-
-static void *race(void *argument)
-{
-	struct racer *r = argument;
-
-	for (int i = 0; i < r->rounds; i++) {
-		if (r->barrier)
-			pthread_barrier_wait(r->barrier);
-		IS(initialise(&r->user), CKR_OK);
-		IS(work(&r->user), CKR_OK);
-		if (i % 3 == 0)
-			open_on(&r->user, 0); /* left to finalise */
-		IS(finalise(&r->user), CKR_OK);
-	}
-	return NULL;
-}
-
-static void racing(bool together)
-{
-	static struct racer racers[THREADS];
-	pthread_t threads[THREADS];
-	pthread_barrier_t barrier;
-
-	pthread_barrier_init(&barrier, NULL, THREADS);
-	for (int i = 0; i < THREADS; i++)
-		racers[i] = (struct racer){user_of(1 + i % 3, MOCK), together ? &barrier : NULL, 200};
-	for (int i = 0; i < THREADS; i++)
-		threads[i] = start(race, &racers[i]);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	EQUAL(racers[0].user.mock.get("initialise_done"), racers[0].user.mock.get("finalise_done"));
-	EQUAL(racers[0].user.mock.get("sessions"), 0);
-	EQUAL(racers[0].user.mock.get("state"), 0);
-}
-
 static void race_together(void)
 {
 	racing(true);
@@ -239,7 +199,7 @@ static void initialise_during_finalise(void)
 	IS(finalise(&b), CKR_OK);
 }
 
-/* ---- C5, C6: C_Initialize fails, or somebody unseen has done it */
+/* ---- C5, C6, C14: C_Initialize or C_Finalize fails, or somebody unseen has initialised */
 
 static void *fail_slowly(void *argument)
 {
@@ -314,535 +274,159 @@ static void failing_finalise(void)
 	EQUAL(a.mock.get("finalise_done"), 1);
 }
 
-/* ---- C7: nesting */
+/* ---- C2, C3: a thread that the mock holds in a call; mutex callbacks that nobody is to call */
 
-static void nests_itself(void)
+static void wait_until_held(const struct user *user)
 {
-	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
-
-	a.mock.set("nest_self", 1);
-	IS(initialise(&a), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_initialise_rv"), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_get_info_rv"), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_finalise_rv"), CKR_OK);
-	EQUAL(a.mock.get("initialise_done"), 1);
-	IS(work(&a), CKR_OK);
-	IS(initialise(&b), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-	IS(work(&b), CKR_OK);
-	IS(finalise(&b), CKR_OK);
-	EQUAL(a.mock.get("finalise_done"), 1);
+	while (!user->mock.get("held"))
+		usleep(1000);
 }
-
-/* Its own view keeps it initialised after all consumers have left. */
-static void nests_itself_for_good(void)
-{
-	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
-
-	a.mock.set("nest_self", 2);
-	IS(initialise(&a), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_initialise_rv"), CKR_OK);
-	IS(work(&a), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-	EQUAL(a.mock.get("finalise_calls"), 0);
-	IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
-	IS(work(&b), CKR_OK); /* borrows */
-	IS(initialise(&b), CKR_OK);
-	IS(finalise(&b), CKR_OK);
-	EQUAL(a.mock.get("initialise_done"), 1);
-	EQUAL(a.mock.get("finalise_calls"), 0);
-}
-
-static void nests_another(void)
-{
-	struct user a = user_of(1, MOCK), b = user_of(2, MOCK), other = user_of(3, "mock/mock2.so");
-
-	a.mock.set_text("nest_module", build_path("mock/mock2.so"));
-	IS(initialise(&a), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_initialise_rv"), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_get_info_rv"), CKR_OK);
-	EQUAL(other.mock.get("initialise_done"), 1);
-	IS(initialise(&other), CKR_OK);
-	EQUAL(other.mock.get("initialise_calls"), 1);
-	IS(initialise(&b), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-	IS(work(&b), CKR_OK);
-	IS(finalise(&b), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_finalise_rv"), CKR_OK);
-	EQUAL(a.mock.get("finalise_done"), 1);
-	EQUAL(other.mock.get("finalise_calls"), 0);
-	IS(work(&other), CKR_OK);
-	IS(finalise(&other), CKR_OK);
-	EQUAL(other.mock.get("finalise_done"), 1);
-}
-
-/* mock initialises mock2, which initialises mock: the innermost must not wait for the outermost. */
-static void nests_in_a_circle(void)
-{
-	struct user a = user_of(1, MOCK), other = user_of(2, "mock/mock2.so");
-
-	other.mock.set_text("nest_module", build_path(MOCK));
-	a.mock.set_text("nest_module", build_path("mock/mock2.so"));
-	IS(initialise(&a), CKR_OK);
-	IS((CK_RV)a.mock.get("nested_initialise_rv"), CKR_OK);
-	IS((CK_RV)other.mock.get("nested_initialise_rv"), CKR_OK);
-	EQUAL(a.mock.get("initialise_done"), 1);
-	EQUAL(other.mock.get("initialise_done"), 1);
-	IS(work(&a), CKR_OK);
-	IS(initialise(&other), CKR_OK);
-	IS(work(&other), CKR_OK);
-	IS(finalise(&other), CKR_OK);
-	IS(work(&a), CKR_OK);
-	IS(finalise(&a),
-	   CKR_OK); /* mock2 has mock initialised for itself, so this is not the end of either */
-}
-
-static void forks_in_initialise(void)
-{
-	struct user a = user_of(1, MOCK);
-
-	a.mock.set("fork_in_init", 1);
-	IS(initialise(&a), CKR_OK);
-	IS(work(&a), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-	EQUAL(a.mock.get("finalise_done"), 1);
-}
-
-/* The child comes back out of C_Initialize too, and both have the module. */
-static void forks_in_initialise_and_goes_on(void)
-{
-	struct user a = user_of(1, MOCK);
-	pid_t me = getpid();
-	int status;
-
-	a.mock.set("fork_in_init", 2);
-	IS(initialise(&a), CKR_OK);
-	alarm(PATIENCE);
-	IS(work(&a), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-	IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
-	if (getpid() != me)
-		_exit(0);
-	EQUAL(waitpid((pid_t)a.mock.get("forked_child"), &status, 0), a.mock.get("forked_child"));
-	EQUAL(status, 0);
-}
-
-/* ---- C8: arguments of C_Initialize */
-
-static atomic_int callback_calls;
 
 static CK_RV create_mutex(CK_VOID_PTR_PTR mutex)
 {
-	callback_calls++;
-	*mutex = calloc(1, sizeof(pthread_mutex_t));
-	return *mutex ? CKR_OK : CKR_HOST_MEMORY;
-}
-
-static CK_RV destroy_mutex(CK_VOID_PTR mutex)
-{
-	callback_calls++;
-	free(mutex);
-	return CKR_OK;
+	(void)mutex;
+	abort();
 }
 
 static CK_RV lock_mutex(CK_VOID_PTR mutex)
 {
-	callback_calls++;
-	return pthread_mutex_lock(mutex) ? CKR_GENERAL_ERROR : CKR_OK;
+	(void)mutex;
+	abort();
 }
 
-static CK_RV unlock_mutex(CK_VOID_PTR mutex)
+static CK_RV no_work(CK_VOID_PTR mutex)
 {
-	callback_calls++;
-	return pthread_mutex_unlock(mutex) ? CKR_MUTEX_NOT_LOCKED : CKR_OK;
+	(void)mutex;
+	return CKR_OK;
 }
 
-static const CK_C_INITIALIZE_ARGS with_callbacks = {
-        .CreateMutex = create_mutex,
-        .DestroyMutex = destroy_mutex,
-        .LockMutex = lock_mutex,
-        .UnlockMutex = unlock_mutex,
-};
-
-/* Initialise with these, say what the module was given, work, finalise. */
-static void given(struct user *user, CK_C_INITIALIZE_ARGS *args, enum mock_locking locking, CK_FLAGS flags)
+static CK_RV initialise_with_callbacks(const struct user *user)
 {
-	IS(user->list->C_Initialize(args), CKR_OK);
-	EQUAL(user->mock.get("locking"), locking);
-	EQUAL(user->mock.get("flags"), flags);
-	IS(work(user), CKR_OK);
-	IS(finalise(user), CKR_OK);
+	CK_C_INITIALIZE_ARGS args = {.CreateMutex = create_mutex,
+	                             .DestroyMutex = no_work,
+	                             .LockMutex = lock_mutex,
+	                             .UnlockMutex = no_work};
+
+	return user->list->C_Initialize(&args);
 }
 
-static void os_locking_is_asked_for(void)
+static void *initialise_thread(void *user)
 {
-	struct user a = user_of(1, MOCK);
-	CK_C_INITIALIZE_ARGS plain = {0}, os = {.flags = CKF_OS_LOCKING_OK}, both = with_callbacks,
-	                     callbacks = with_callbacks,
-	                     no_threads = {.flags = CKF_LIBRARY_CANT_CREATE_OS_THREADS};
-
-	both.flags = CKF_OS_LOCKING_OK;
-	given(&a, NULL, MOCK_OS_LOCKING, CKF_OS_LOCKING_OK);
-	given(&a, &plain, MOCK_OS_LOCKING, CKF_OS_LOCKING_OK);
-	given(&a, &os, MOCK_OS_LOCKING, CKF_OS_LOCKING_OK);
-	given(&a, &both, MOCK_OS_LOCKING, CKF_OS_LOCKING_OK);
-	given(&a, &callbacks, MOCK_OS_LOCKING, CKF_OS_LOCKING_OK);
-	given(&a, &no_threads, MOCK_OS_LOCKING, CKF_OS_LOCKING_OK | CKF_LIBRARY_CANT_CREATE_OS_THREADS);
-	EQUAL(callback_calls, 0);
+	IS(initialise_with_callbacks(user), CKR_OK);
+	return NULL;
 }
 
-/* The first consumer asked for nothing, the second comes with threads. */
-static void single_threaded_first(void)
-{
-	static struct racer racers[THREADS];
-	pthread_t threads[THREADS];
-	struct user a = user_of(4, MOCK);
+static atomic_int waiter;
 
-	IS(a.list->C_Initialize(NULL), CKR_OK);
-	a.mock.set("slow_call_us", 200);
-	for (int i = 0; i < THREADS; i++)
-		racers[i] = (struct racer){user_of(1, MOCK), NULL, 20};
-	for (int i = 0; i < THREADS; i++)
-		threads[i] = start(race, &racers[i]);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	TRUE(a.mock.get("most_inside") > 1); /* and the shim did not serialise them either */
-	IS(finalise(&a), CKR_OK);
+static void *wait_in_initialise(void *user)
+{
+	waiter = gettid();
+	initialise(user);
+	return NULL;
 }
 
-static void callbacks_where_needed(void)
+/* Is the thread asleep, or gone? */
+static bool asleep(int thread)
 {
-	struct user a = user_of(1, MOCK);
-	CK_C_INITIALIZE_ARGS args = with_callbacks;
+	char path[64], state = 'S';
+	FILE *file;
 
-	a.mock.set("refuse_os_locking", 1);
-	given(&a, &args, MOCK_CALLBACKS, 0);
-	given(&a, NULL, MOCK_CALLBACKS, 0);
-	TRUE(a.mock.get("callback_locks") > 0);
-	EQUAL(callback_calls, 0); /* the shim's, which nobody can unload */
+	snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+	file = fopen(path, "r");
+	if (!file)
+		return true;
+	TRUE(fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+	fclose(file);
+	return state == 'S';
 }
 
-/* The module has its own copy of the arguments: the caller's may be gone. */
-static void arguments_are_kept(void)
+static void cancelled_while_waiting(void)
 {
-	struct user a = user_of(1, MOCK);
-	CK_C_INITIALIZE_ARGS *args =
-	        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct user a, b = user_of(2, MOCK), c = user_of(3, MOCK);
+	struct timespec soon;
+	pthread_t first, second;
+	bool ended;
 
-	args->flags = CKF_OS_LOCKING_OK;
-	args->pReserved = &a;
-	IS(a.list->C_Initialize(args), CKR_OK);
-	munmap(args, 4096);
-	EQUAL(a.mock.get("reserved"), &a);
-	IS(work(&a), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-}
-
-/* NSS's structure: a string where pReserved stands, then one pointer more, which nobody else would have. */
-static void longer_arguments(void)
-{
-	struct user a = user_of(1, MOCK);
-	static char parameters[] = "configdir='sql:x'";
-	struct {
-		CK_C_INITIALIZE_ARGS args;
-		void *more;
-	} longer = {{.flags = CKF_OS_LOCKING_OK, .pReserved = parameters}, &a};
-	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CK_C_INITIALIZE_ARGS *last = (CK_C_INITIALIZE_ARGS *)(page + 4096) - 1;
-
-	a.mock.set("need_reserved", 1);
-	IS(a.list->C_Initialize(&longer.args), CKR_OK); /* the mock aborts if what follows is not zero */
-	EQUAL(a.mock.get("reserved"), parameters);
-	IS(work(&a), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-	mprotect(page + 4096, 4096, PROT_NONE); /* and only the standard's fields are read */
-	*last = longer.args;
-	IS(a.list->C_Initialize(last), CKR_OK);
-	EQUAL(a.mock.get("reserved"), parameters);
-	IS(finalise(&a), CKR_OK);
-	IS(a.list->C_Initialize(NULL), CKR_ARGUMENTS_BAD); /* the module's own judgement */
-}
-
-static void malformed_arguments(void)
-{
-	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
-
-	for (int missing = 0; missing < 4; missing++) {
-		CK_C_INITIALIZE_ARGS args = with_callbacks;
-
-		args.flags = missing % 2 ? CKF_OS_LOCKING_OK : 0;
-		memset((char *)&args + (size_t)missing * sizeof(void *), 0, sizeof(void *));
-		IS(a.list->C_Initialize(&args), CKR_ARGUMENTS_BAD);
-		EQUAL(a.mock.get("initialise_calls"), 0);
-	}
-	IS(finalise(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
-	IS(initialise(&b), CKR_OK);
-	IS(finalise(&b), CKR_OK);
-}
-
-/* Modules that refuse one form or another: whoever asks, all initialise in the end. */
-static void ladder(void)
-{
-	static const char *const refusals[] = {"refuse_os_locking", "refuse_callbacks", "refuse_null",
-	                                       "refuse_flags_0",    "refuse_reserved",  "cannot_lock"};
-	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
-
-	for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-		CK_C_INITIALIZE_ARGS plain = {0}, os = {.flags = CKF_OS_LOCKING_OK}, both = with_callbacks,
-		                     callbacks = with_callbacks;
-		CK_C_INITIALIZE_ARGS *forms[] = {NULL, &plain, &os, &both, &callbacks};
-
-		both.flags = CKF_OS_LOCKING_OK;
-		a.mock.set(refusals[i], 1);
-		for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
-			CK_RV rv = a.list->C_Initialize(forms[f]);
-
-			if (rv != CKR_OK)
-				fprintf(stderr, "%s, form %zu of arguments\n", refusals[i], f);
-			IS(rv, CKR_OK);
-			IS(initialise(&b), CKR_OK);
-			IS(work(&a), CKR_OK);
-			IS(work(&b), CKR_OK);
-			IS(finalise(&a), CKR_OK);
-			IS(work(&b), CKR_OK);
-			IS(finalise(&b), CKR_OK);
-		}
-		a.mock.set(refusals[i], 0);
-	}
-}
-
-/* A module that cannot lock: the mock aborts when two threads are inside. */
-static void cannot_lock(void)
-{
-	setenv("MOCK_OPTIONS", "cannot_lock=1,slow_call_us=50", 1);
-	racing(false);
-	EQUAL(user_of(1, MOCK).mock.get("most_inside"), 1);
-}
-
-/* One that takes nothing but NULL was not told to lock either. */
-static void null_only(void)
-{
-	static struct racer racers[THREADS];
-	pthread_t threads[THREADS];
-	struct user a;
-
-	setenv("MOCK_OPTIONS", "refuse_any_args=1,slow_call_us=50", 1);
-	a = user_of(4, MOCK);
-	IS(a.list->C_Initialize(NULL), CKR_OK);
-	for (int i = 0; i < THREADS; i++)
-		racers[i] = (struct racer){user_of(1 + i % 3, MOCK), NULL, 50};
-	for (int i = 0; i < THREADS; i++)
-		threads[i] = start(race, &racers[i]);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	IS(finalise(&a), CKR_OK);
-	EQUAL(a.mock.get("most_inside"), 1);
-}
-
-static void serialize_yes(void)
-{
-	setenv("MOCK_OPTIONS", "slow_call_us=50", 1);
-	racing(false);
-	EQUAL(user_of(1, MOCK).mock.get("most_inside"), 1);
-}
-
-/* ---- C9: loading and unloading */
-
-static bool loaded(const char *path)
-{
-	void *handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
-
-	if (handle)
-		dlclose(handle);
-	return handle;
-}
-
-static void unload_is_real(void)
-{
-	const char *path = strdup(build_path(MOCK));
-	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
-
-	IS(initialise(&a), CKR_OK);
-	EQUAL(a.consumer->unload(a.module), 0); /* b has it still */
-	IS(work(&a), CKR_OK);
-	EQUAL(b.consumer->unload(b.module), 0);
-	TRUE(loaded(path)); /* since a has it initialised */
-	IS(work(&a), CKR_OK);
-	IS(finalise(&a), CKR_OK);
-	TRUE(!loaded(path));
-	IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
-
-	for (int i = 0; i < 5; i++) { /* and again: new, since its counters are */
-		a = user_of(1, path);
-		EQUAL(a.mock.get("initialise_calls"), 0);
-		IS(slots_of(&a), CKR_CRYPTOKI_NOT_INITIALIZED);
-		IS(initialise(&a), CKR_OK);
-		EQUAL(a.mock.get("initialise_calls"), 1);
-		IS(work(&a), CKR_OK);
-		IS(finalise(&a), CKR_OK);
-		EQUAL(a.mock.get("finalise_done"), 1);
-		EQUAL(a.consumer->unload(a.module), 0);
-		TRUE(!loaded(path));
-	}
-}
-
-/* Another module where one was: same memory, different file. */
-static void another_at_its_place(void)
-{
-	static const char *const modules[] = {MOCK, "mock/mock2.so", "mock/mock3.so", "mock/mock-noifc.so",
-	                                      MOCK};
-
-	for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
-		struct user a = user_of(1, modules[i]), b = user_of(2, modules[i]);
-
-		EQUAL(a.mock.get("calls"), 0);
-		IS(initialise(&a), CKR_OK);
-		IS(initialise(&b), CKR_OK);
-		IS(work(&a), CKR_OK);
-		IS(finalise(&a), CKR_OK);
-		IS(work(&b), CKR_OK);
-		IS(finalise(&b), CKR_OK);
-		EQUAL(a.mock.get("initialise_done"), 1);
-		EQUAL(a.mock.get("finalise_done"), 1);
-		a.consumer->unload(a.module);
-		b.consumer->unload(b.module);
-		TRUE(!loaded(build_path(modules[i])));
-	}
-}
-
-/* The module's file is replaced, as by an upgrade, while it is loaded; later the new one is loaded. */
-static void replaced_on_disk(void)
-{
-	char path[4096], fresh[4096];
-	struct user a, b, c;
-
-	snprintf(path, sizeof path, "%s/module.so", scratch);
-	snprintf(fresh, sizeof fresh, "%s/new.so", scratch);
-	copy_file(build_path(MOCK), path);
-	copy_file(build_path("mock/mock2.so"), fresh);
-	a = user_of(1, path);
-	IS(initialise(&a), CKR_OK);
-	EQUAL(rename(fresh, path), 0);
-	b = user_of(2, path); /* the loader gives it the instance that is there */
-	IS(initialise(&b), CKR_OK);
-	EQUAL(a.mock.get("initialise_calls"), 1);
-	IS(finalise(&a), CKR_OK);
-	IS(work(&b), CKR_OK);
-	IS(finalise(&b), CKR_OK);
-	EQUAL(a.mock.get("finalise_done"), 1);
-	a.consumer->unload(a.module);
-	b.consumer->unload(b.module);
-	TRUE(!loaded(path));
-	c = user_of(1, path);
-	EQUAL(c.mock.get("calls"), 0);
+	alarm(PATIENCE);
+	b.mock.set("refuse_os_locking", 1);
+	a = user_of(1, MOCK);
+	a.mock.set("hold_init", 1);
+	first = start(initialise_thread, &a);
+	wait_until_held(&a);
+	second = start(wait_in_initialise, &b);
+	while (!waiter || !asleep(waiter))
+		usleep(1000);
+	pthread_cancel(second);
+	clock_gettime(CLOCK_REALTIME, &soon); /* it may end now, or when it need not wait any more */
+	soon.tv_sec += 1;
+	ended = pthread_timedjoin_np(second, NULL, &soon) == 0;
+	a.mock.set("hold_init", 0);
+	pthread_join(first, NULL);
+	if (!ended)
+		pthread_join(second, NULL);
 	IS(initialise(&c), CKR_OK);
+	IS(work(&a), CKR_OK);
 	IS(work(&c), CKR_OK);
+	IS(finalise(&a), CKR_OK);
 	IS(finalise(&c), CKR_OK);
-	EQUAL(c.mock.get("finalise_done"), 1);
+	finalise(&b); /* if it got so far */
+	IS(finalise(&b), CKR_CRYPTOKI_NOT_INITIALIZED);
+	EQUAL(a.mock.get("finalise_done"), 1);
 }
 
-/* A consumer is unloaded without a finalise, and loaded again. */
-static void consumer_unloaded(void)
+static void finalise_does_not_wait(void)
 {
-	struct user b = user_of(2, MOCK);
-	void *library = dlopen(build_path("consumers/consumer-1.so"), RTLD_NOW);
-	const struct consumer *consumer = dlsym(library, "consumer");
-	CK_FUNCTION_LIST *list = consumer->list(consumer->load(build_path(MOCK)));
+	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
+	pthread_t first;
 
-	IS(initialise(&b), CKR_OK);
-	IS(consumer->initialise(list), CKR_OK);
-	dlclose(library);
-	TRUE(!loaded(build_path("consumers/consumer-1.so")));
-	IS(work(&b), CKR_OK);
-	library = dlopen(build_path("consumers/consumer-1.so"), RTLD_NOW);
-	consumer = dlsym(library, "consumer");
-	list = consumer->list(consumer->load(build_path(MOCK)));
-	IS(consumer->initialise(list), CKR_OK);
-	IS(list->C_Finalize(NULL), CKR_OK);
-	IS(work(&b), CKR_OK);
-	IS(finalise(&b), CKR_OK);
+	alarm(PATIENCE);
+	a.mock.set("refuse_os_locking", 1);
+	a.mock.set("hold_init", 1);
+	first = start(initialise_thread, &a);
+	wait_until_held(&a);
+	IS(finalise(&a), CKR_CRYPTOKI_NOT_INITIALIZED); /* nothing is counted yet */
+	IS(finalise(&b), CKR_CRYPTOKI_NOT_INITIALIZED);
+	EQUAL(a.mock.get("held"), 1);
+	a.mock.set("hold_init", 0);
+	pthread_join(first, NULL);
+	IS(work(&a), CKR_OK);
+	IS(finalise(&a), CKR_OK);
+	EQUAL(a.mock.get("finalise_done"), 1);
 }
 
-/* ---- C10: process exit */
-
-static struct user exiting;
-static CK_SESSION_HANDLE exiting_session;
-
-/* After the module's own destructors: the mock aborts if any call reaches it. */
-static void call_at_exit_after(void)
+static void *borrow(void *user)
 {
-	IS(slots_of(&exiting), CKR_CRYPTOKI_NOT_INITIALIZED);
-	IS(exiting.list->C_CloseSession(exiting_session), CKR_CRYPTOKI_NOT_INITIALIZED);
-	IS(finalise(&exiting), CKR_OK);
+	IS(slots_of(user), CKR_OK);
+	return NULL;
 }
 
-static void handler_before_load(void)
+/* The borrower is the last to leave, and it is its leaving that the module refuses. */
+static void refused_finalise(void)
 {
-	atexit(call_at_exit_after);
-	setenv("MOCK_OPTIONS", "destructor=1", 1);
-	exiting = user_of(1, MOCK);
-	IS(initialise(&exiting), CKR_OK);
-	exiting_session = open_on(&exiting, 0);
-}
+	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
+	pthread_t borrower;
 
-static bool in_destructor;
+	alarm(PATIENCE);
+	a.mock.set("refuse_os_locking", 1);
+	IS(initialise_with_callbacks(&a), CKR_OK);
+	a.mock.set("hold_calls", 1);
+	borrower = start(borrow, &b);
+	wait_until_held(&a);
+	a.mock.set("fail_finalize", CKR_GENERAL_ERROR);
+	IS(finalise(&a), CKR_OK); /* others are in it still */
+	EQUAL(a.mock.get("finalise_calls"), 0);
+	a.mock.set("hold_calls", 0);
+	pthread_join(borrower, NULL);
+	EQUAL(a.mock.get("finalise_calls"), 1);
+	IS(finalise(&b), CKR_CRYPTOKI_NOT_INITIALIZED);
 
-__attribute__((destructor)) static void call_in_destructor(void)
-{
-	if (in_destructor)
-		call_at_exit_after();
-}
-
-static void destructor_of_program(void)
-{
-	in_destructor = true;
-	setenv("MOCK_OPTIONS", "destructor=1", 1);
-	exiting = user_of(1, MOCK);
-	IS(initialise(&exiting), CKR_OK);
-	exiting_session = open_on(&exiting, 0);
-}
-
-/* Before them: forwarded. */
-static void call_at_exit_before(void)
-{
-	IS(work(&exiting), CKR_OK);
-	IS(finalise(&exiting), CKR_OK);
-	EQUAL(exiting.mock.get("finalise_done"), 1);
-}
-
-static void handler_after_load(void)
-{
-	setenv("MOCK_OPTIONS", "destructor=1", 1);
-	exiting = user_of(1, MOCK);
-	IS(initialise(&exiting), CKR_OK);
-	atexit(call_at_exit_before);
-}
-
-/* A module that cannot destroy itself is called to the end. */
-static void immortal_module(void)
-{
-	atexit(call_at_exit_before);
-	exiting = user_of(1, "mock/mock-immortal.so");
-	IS(initialise(&exiting), CKR_OK);
-}
-
-static void report_at_exit(void)
-{
-	printf("finalise_done %ld\n", exiting.mock.get("finalise_done"));
-}
-
-/* With at-exit = finalize, whatever was left initialised is finalised. */
-static void left_initialised(void)
-{
-	struct user b;
-
-	atexit(report_at_exit);
-	setenv("MOCK_OPTIONS", "destructor=1", 1);
-	exiting = user_of(1, MOCK);
-	b = user_of(2, MOCK);
-	IS(initialise(&exiting), CKR_OK);
-	IS(initialise(&b), CKR_OK);
-	open_on(&b, 0);
+	a.mock.set("fail_finalize", 0);
+	IS(initialise_with_callbacks(&a), CKR_OK);
+	IS(work(&a), CKR_OK);
+	IS(finalise(&a), CKR_OK);
+	EQUAL(a.mock.get("finalise_done"), 1);
+	IS(slots_of(&b), CKR_CRYPTOKI_NOT_INITIALIZED);
+	IS(finalise(&b), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
 int main(int argc, char **argv)
@@ -854,38 +438,16 @@ int main(int argc, char **argv)
 	        {"C2-race-freely", race_freely},
 	        {"C2-no-call-before-it-is-over", no_call_before_it_is_over},
 	        {"C2-initialise-during-finalise", initialise_during_finalise},
+	        {"C2-failing-finalise", failing_finalise},
+	        {"C2-cancelled-while-waiting", cancelled_while_waiting},
+	        {"C2-finalise-does-not-wait", finalise_does_not_wait},
 	        {"C3-surplus-finalise", surplus_finalise},
+	        {"C3-refused-finalise", refused_finalise},
 	        {"C4-finalised-view", finalised_view},
 	        {"C4-not-initialised-by-anybody", not_initialised_by_anybody},
 	        {"C4-borrowing", borrowing},
 	        {"C5-failing-initialise", failing_initialise},
-	        {"C2-failing-finalise", failing_finalise},
 	        {"C6-initialised-by-somebody-unseen", initialised_by_somebody_unseen},
-	        {"C7-nests-itself", nests_itself},
-	        {"C7-nests-itself-for-good", nests_itself_for_good},
-	        {"C7-nests-another", nests_another},
-	        {"C7-nests-in-a-circle", nests_in_a_circle},
-	        {"C7-forks-in-initialise", forks_in_initialise},
-	        {"C7-forks-in-initialise-and-goes-on", forks_in_initialise_and_goes_on},
-	        {"C8-os-locking-is-asked-for", os_locking_is_asked_for},
-	        {"C8-single-threaded-first", single_threaded_first},
-	        {"C8-callbacks-where-needed", callbacks_where_needed},
-	        {"C8-arguments-are-kept", arguments_are_kept},
-	        {"C8-longer-arguments", longer_arguments},
-	        {"C8-malformed-arguments", malformed_arguments},
-	        {"C8-ladder", ladder},
-	        {"C8-cannot-lock", cannot_lock},
-	        {"C8-null-only", null_only},
-	        {"C8-serialize-yes", serialize_yes},
-	        {"C9-unload-is-real", unload_is_real},
-	        {"C9-another-at-its-place", another_at_its_place},
-	        {"C9-replaced-on-disk", replaced_on_disk},
-	        {"C9-consumer-unloaded", consumer_unloaded},
-	        {"C10-handler-before-load", handler_before_load},
-	        {"C10-destructor-of-program", destructor_of_program},
-	        {"C10-handler-after-load", handler_after_load},
-	        {"C10-immortal-module", immortal_module},
-	        {"C10-left-initialised", left_initialised},
 	        {NULL, NULL},
 	};
 

@@ -1,5 +1,5 @@
 /*
- * no-wipe.c: runs a program on a kernel that does not know MADV_WIPEONFORK, as
+ * no-wipe.c: for contract F1, runs a program on a kernel that does not know MADV_WIPEONFORK, as
  * far as the program can tell: a seccomp filter answers EINVAL.
  *
  *	no-wipe PROGRAM [ARGUMENTS]

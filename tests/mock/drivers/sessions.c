@@ -351,28 +351,6 @@ static void borrowers_sessions(void)
 	IS(session_is(&b, others), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
-/* D2, the default: login is the process's, and every PIN is judged by the module. */
-static void login_is_shared(void)
-{
-	struct user a = user_of(1, MOCK), b = user_of(2, MOCK);
-	CK_SESSION_HANDLE mine, others;
-
-	IS(initialise(&a), CKR_OK);
-	IS(initialise(&b), CKR_OK);
-	mine = open_on(&a, 0);
-	others = open_on(&b, 0);
-	IS(a.consumer->login(a.list, mine, "9999"), CKR_PIN_INCORRECT);
-	IS(a.consumer->login(a.list, mine, MOCK_PIN), CKR_OK);
-	IS(b.consumer->login(b.list, others, MOCK_PIN), CKR_USER_ALREADY_LOGGED_IN);
-	IS(b.consumer->login(b.list, others, "9999"), CKR_USER_ALREADY_LOGGED_IN);
-	EQUAL(a.mock.get("logins_checked"), 4);
-	IS(sign_on(&b, others, 0), CKR_OK);
-	IS(a.list->C_Logout(mine), CKR_OK);
-	IS(sign_on(&b, others, 0), CKR_USER_NOT_LOGGED_IN);
-	IS(finalise(&a), CKR_OK);
-	IS(finalise(&b), CKR_OK);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
@@ -385,7 +363,6 @@ int main(int argc, char **argv)
 	        {"D1-three-crowds-numbers-again", three_crowds_one_set_of_numbers},
 	        {"D1-three-crowds-token-drops", three_crowds_and_a_token_that_drops},
 	        {"D1-borrowers-sessions", borrowers_sessions},
-	        {"D2-login-is-shared", login_is_shared},
 	        {NULL, NULL},
 	};
 

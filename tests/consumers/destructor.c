@@ -1,5 +1,5 @@
 /*
- * library.c: a consumer that leaves its module initialised, and takes leave of
+ * destructor.c: a consumer that leaves its module initialised, and takes leave of
  * it in an ELF destructor, where it says what it is answered.
  */
 #include "standard/pkcs11.h"

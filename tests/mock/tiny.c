@@ -1,5 +1,5 @@
 /*
- * module.c: a module for what the mock cannot do.
+ * tiny.c: tiny.so, a module for what the mock cannot do.
  *
  *   - It has two interfaces of version 3.0, with and without
  *     CKF_INTERFACE_FORK_SAFE, one of 2.40, and the list of C_GetFunctionList.
