@@ -275,8 +275,8 @@ not_with_asan() {
 	drive sessions D1-borrowers-sessions
 }
 
-@test "contract D2: by default login is the process's, and the module judges every PIN" {
-	drive logins D2-login-is-shared
+@test "contract D2: by default one login for the process, as the standard says, and the module judges every PIN" {
+	drive logins D2-shared
 }
 
 @test "contract F1: child of a child" {

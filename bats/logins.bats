@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Who is logged in, who logs out, and who is still inside when all finalise.
+# Who is logged in, who logs out, and who is still inside when all finalise. That one login is the
+# process's by default is in lifecycle.bats.
 
 # shellcheck disable=SC2030,SC2031 # each test, with its settings, is a shell of its own
 
@@ -14,10 +15,6 @@ breaks() {
 held() {
 	export P11SHIM_LOGOUT=held
 	drive logins "$1"
-}
-
-@test "contract D2: by default one login for the process, as the standard says" {
-	drive logins D2-shared
 }
 
 @test "contract D2: held, a logout waits for the other who logged in, and the module judges each PIN" {
