@@ -597,13 +597,6 @@ in_flight() {
 	in_flight
 }
 
-# Calls on the fast path are known of only then; and whose they are, if every call is recorded.
-@test "contract I4: a call in flight, in a log without calls, with drain = report" {
-	P11SHIM_DRAIN=report P11SHIM_LOG=$PWD/log with_shim "$FINDINGS/call-in-flight" "$FRAGILE"
-	run grep -o ' finding .*' log
-	assert_output ' finding call-in-flight: call-in-flight finalised fragile.so last, with calls still in it: 1'
-}
-
 # ---- clean programs
 
 # clean COMMAND: it uses a module, with success, and nothing is found.
