@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Settings as a whole process sees them, and the installed library.
+# Settings as a whole process sees them.
 
 load helper
 
@@ -160,24 +160,12 @@ teardown() {
 	[ ! -e "$P11SHIM_LOG" ]
 }
 
-@test "contract H1: modules = known, modules = patterns" {
+# (modules = known is in modules.bats.)
+@test "contract H1: modules = patterns" {
 	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log
 	P11SHIM_MODULES='libother*.so' with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
 	[ ! -e "$P11SHIM_LOG" ]
 	P11SHIM_MODULES='libother*.so libsoft*' with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
-	grep -q C_Initialize "$P11SHIM_LOG"
-	rm "$P11SHIM_LOG"
-	P11SHIM_MODULES=known with_shim pkcs11-tool --module "$SOFTHSM2_MODULE" -L
-	grep -q C_Initialize "$P11SHIM_LOG"
-	rm "$P11SHIM_LOG"
-	cp "$(realpath "$SOFTHSM2_MODULE")" "$BATS_TEST_TMPDIR/unheard-of.so"
-	P11SHIM_MODULES=known with_shim pkcs11-tool --module "$BATS_TEST_TMPDIR/unheard-of.so" -L
-	[ ! -e "$P11SHIM_LOG" ]
-	# what a p11-kit .module file of the user names is known
-	mkdir -p "$BATS_TEST_TMPDIR/home/.config/pkcs11/modules"
-	echo "module: $BATS_TEST_TMPDIR/unheard-of.so" >"$BATS_TEST_TMPDIR/home/.config/pkcs11/modules/mine.module"
-	HOME=$BATS_TEST_TMPDIR/home XDG_CONFIG_HOME="" P11SHIM_MODULES=known \
-		with_shim pkcs11-tool --module "$BATS_TEST_TMPDIR/unheard-of.so" -L
 	grep -q C_Initialize "$P11SHIM_LOG"
 }
 
@@ -224,18 +212,6 @@ teardown() {
 	[ ! -e "$P11SHIM_LOG" ]
 	P11SHIM_DEEPBIND=strip with_shim "$BATS_TEST_TMPDIR/deep" "$BATS_TEST_TMPDIR/plugin.so"
 	grep -q 'module=libsofthsm2.so load' "$P11SHIM_LOG"
-}
-
-@test "make install and uninstall: LD_PRELOAD=libp11shim.so is enough" {
-	make -C "$ROOT" --no-print-directory -s B="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/opt/p11 install
-	library=$BATS_TEST_TMPDIR/root/opt/p11/lib/libp11shim.so
-	cmp "$library" "$BUILD/libp11shim.so"
-	run env LD_LIBRARY_PATH="${library%/*}" LD_PRELOAD=libp11shim.so P11SHIM_LOG="$BATS_TEST_TMPDIR/log" \
-		timeout 60 pkcs11-tool --module "$SOFTHSM2_MODULE" -L
-	assert_success
-	grep -q 'C_Initialize CKR_OK' "$BATS_TEST_TMPDIR/log"
-	make -C "$ROOT" --no-print-directory -s B="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/opt/p11 uninstall
-	[ ! -e "$library" ]
 }
 
 @test "contract F2: fork = reset is a pristine module also for a child that finalises first" {

@@ -1279,6 +1279,7 @@ install_there() {
 	assert_output "$HERE/second/lib/libp11shim.so"
 	# moved as a whole: nothing may refer to where it was made
 	mv stage/usr there
+	cmp there/lib/libp11shim.so "$BUILD/libp11shim.so"
 	mkdir etc
 	ln -s "$HERE/there/bin/p11shim" etc/command
 	{
