@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Completion of p11shim's command line: the table that is asked by bash, zsh and fish, and each
-# of these with it. What bash makes of words with = in them is in wrapper.bats and install.bats.
+# of these with it.
 #
 # Single quotes hold programs for other shells:
 # shellcheck disable=SC2016
@@ -86,6 +86,68 @@ asked() {
 		no-such x|
 	TABLE
 }
+
+# ---- bash
+
+# complete_words WORDS: what the last may become, each followed by a bar.
+complete_words() {
+	PATH=$TREE/scripts:$PATH timeout -k 5 60 bash -c '
+		. "$0/scripts/command/p11shim-completion.bash"
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		_p11shim
+		printf "%s|" "${COMPREPLY[@]}"' "$TREE" "$@" </dev/null
+}
+
+@test "contract J1: completion in bash: commands, options, settings, programs and their arguments" {
+	while IFS='|' read -r words expected; do
+		# shellcheck disable=SC2086 # words
+		run complete_words p11shim $words
+		assert_equal "$words: $output" "$words: ${expected//!/|}"
+	done <<-'TABLE'
+		ch|check!
+		run --tr|--trace!--trace-level!
+		run --log s|stderr!syslog!
+		run --log = sy|syslog!
+		run --set at|at-exit=!
+		run --set fork = s|strict!
+		run --set = fork = s|strict!
+		run --trace a|a trace!
+		run --set fork = strict --observe -- certuti|certutil!
+		run certutil lo|log!
+		report --ht|--html!
+		help set|settings!
+	TABLE
+	run complete_words p11shim ''
+	assert_output 'run|check|list|config|report|help|--version|--help|'
+	run complete_words p11shim run --log-level ''
+	assert_output 'life|calls|'
+}
+
+@test "contract J1: completion of --set: what is no key is no pattern either" {
+	# not among the patterns: a key that there is
+	run complete_words p11shim run --set fork = s
+	assert_output 'strict|'
+	for key in a/b 'x*' '.*' '[' '\(' fork/ ''; do
+		run complete_words p11shim run --set "$key" = ''
+		assert_output '|'
+	done
+}
+
+@test "contract J1: completion: words from files are words, and executed by nobody" {
+	# the name of a module, as a .module file has it
+	run bash -c '
+		. "$0/scripts/command/p11shim-completion.bash"
+		_p11shim_words "" "\$(touch $PWD/executed) * \`touch $PWD/executed\` one.so
+			two.so"
+		printf "%s|" "${COMPREPLY[@]}"
+		COMPREPLY=()
+		_p11shim_words "t*" "two.so"
+		printf "%s|" "${COMPREPLY[@]}"' "$TREE"
+	assert_output "\$(touch|$PWD/executed)|*|\`touch|$PWD/executed\`|one.so|two.so||"
+	[ ! -e executed ]
+}
+
+# ---- fish and zsh
 
 @test "contract J1: completion in fish" {
 	command -v fish >/dev/null || skip "no fish here"

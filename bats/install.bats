@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# make install, uninstall and clean; and what is installed besides the command: p11shim-info
-# and the completion. The packages have a file of their own: package.bats.
+# make install, uninstall and clean; and what is installed besides the command: p11shim-info.
+# The packages and the completion have files of their own: package.bats, completion.bats.
 #
 # All this is done in a copy of the checkout, $TREE, to which what is built already was
 # brought; nothing is compiled there.
@@ -383,39 +383,4 @@ none_lives() {
 	assert_output --partial 'cannot write'
 	run bash -c '"$@" >/dev/full' - "$BUILD/p11shim-info" --config
 	assert_failure 1
-}
-
-# ---- Completion
-
-# complete_words WORDS: what the last may become, each followed by a bar.
-complete_words() {
-	PATH=$TREE/scripts:$PATH timeout -k 5 60 bash -c '
-		. "$0/scripts/command/p11shim-completion.bash"
-		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-		_p11shim
-		printf "%s|" "${COMPREPLY[@]}"' "$TREE" "$@"
-}
-
-@test "contract J1: completion of --set: what is no key is no pattern either" {
-	# not among the patterns: a key that there is
-	run complete_words p11shim run --set fork = s
-	assert_output 'strict|'
-	for key in a/b 'x*' '.*' '[' '\(' fork/ ''; do
-		run complete_words p11shim run --set "$key" = ''
-		assert_output '|'
-	done
-}
-
-@test "contract J1: completion: words from files are words, and executed by nobody" {
-	# the name of a module, as a .module file has it
-	run bash -c '
-		. "$0/scripts/command/p11shim-completion.bash"
-		_p11shim_words "" "\$(touch $PWD/executed) * \`touch $PWD/executed\` one.so
-			two.so"
-		printf "%s|" "${COMPREPLY[@]}"
-		COMPREPLY=()
-		_p11shim_words "t*" "two.so"
-		printf "%s|" "${COMPREPLY[@]}"' "$TREE"
-	assert_output "\$(touch|$HERE/executed)|*|\`touch|$HERE/executed\`|one.so|two.so||"
-	[ ! -e executed ]
 }

@@ -1354,53 +1354,7 @@ install_there() {
 	assert_output "$HERE/there/$lib64/libp11shim.so"
 }
 
-# ---- Completion
-
-@test "completion: commands, options, settings, programs and their arguments" {
-	mkdir files
-	touch files/log 'files/a trace'
-	cat >complete <<-'BASH'
-		. "$1/scripts/command/p11shim-completion.bash"
-		PATH=$1/scripts:$PATH
-		cd files
-		complete_words() {
-			COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-			_p11shim
-			printf '%s|' "${COMPREPLY[@]}"
-			echo
-		}
-		complete_words p11shim ''
-		complete_words p11shim ch
-		complete_words p11shim run --tr
-		complete_words p11shim run --log s
-		complete_words p11shim run --log = sy
-		complete_words p11shim run --log-level ''
-		complete_words p11shim run --set at
-		complete_words p11shim run --set fork = s
-		complete_words p11shim run --set = fork = s
-		complete_words p11shim run --trace a
-		complete_words p11shim run --set fork = strict --observe -- certuti
-		complete_words p11shim run certutil lo
-		complete_words p11shim report --ht
-		complete_words p11shim help set
-	BASH
-	run bash complete "$TREE"
-	assert_success
-	assert_equal "${lines[0]}" 'run|check|list|config|report|help|--version|--help|'
-	assert_equal "${lines[1]}" 'check|'
-	assert_equal "${lines[2]}" '--trace|--trace-level|'
-	assert_equal "${lines[3]}" 'stderr|syslog|'
-	assert_equal "${lines[4]}" 'syslog|'
-	assert_equal "${lines[5]}" 'life|calls|'
-	assert_equal "${lines[6]}" 'at-exit=|'
-	assert_equal "${lines[7]}" 'strict|'
-	assert_equal "${lines[8]}" 'strict|'
-	assert_equal "${lines[9]}" 'a trace|'
-	assert_equal "${lines[10]}" 'certutil|'
-	assert_equal "${lines[11]}" 'log|'
-	assert_equal "${lines[12]}" '--html|'
-	assert_equal "${lines[13]}" 'settings|'
-}
+# ---- The scripts
 
 # Left to make check-all. It says nothing about what the scripts do.
 # bats test_tags=all
