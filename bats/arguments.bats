@@ -17,11 +17,6 @@ teardown() {
 	stop_servers
 }
 
-# need_module NAME: sets $module.
-need_module() {
-	module=$(find_module "$1" 2>/dev/null) || skip "not installed: $1"
-}
-
 # ---- The mock
 
 @test "contract C8: what a module takes as it is given it takes: all forms, all sets of refusals" {
@@ -176,10 +171,7 @@ all_forms() {
 
 @test "contract C8: every form of arguments, without and with a string, and four threads: p11-kit-client" {
 	need_module p11-kit-client.so
-	p11-kit server --help >/dev/null 2>&1 || skip "this p11-kit has no server"
-	serve p11-kit server --foreground --name "$BATS_TEST_TMPDIR/p11-kit" --provider "$SOFTHSM2_MODULE" "pkcs11:"
-	eventually [ -S "$BATS_TEST_TMPDIR/p11-kit" ]
-	export P11_KIT_SERVER_ADDRESS=unix:path=$BATS_TEST_TMPDIR/p11-kit
+	serve_softhsm
 	all_forms "$module"
 	with_string "$TOKEN_LABEL" "$module" "some='string'"
 	assert_success

@@ -303,7 +303,7 @@ a_checkout() {
 	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/shim" "$ROOT/Makefile" checkout/
 	cp "$ROOT/packaging/commit" checkout/packaging/
 	cp "$ROOT/.gitattributes" checkout/
-	command -v git >/dev/null || skip "there is no git"
+	need_program git
 	export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_DATE='2026-11-29T23:30:00-0200' GIT_COMMITTER_DATE='2026-11-29T23:30:00-0200'
 	git init -q checkout
 	git -C checkout add .
@@ -426,7 +426,7 @@ a_checkout() {
 # Left to make check-all. It changes with a version of what is inside.
 # bats test_tags=all
 @test "build: the SBOM names what is inside with versions and licences, and is the same each time" {
-	command -v jq >/dev/null || skip "there is no jq"
+	need_program jq
 	make_in "$ROOT" -s B="$HERE/b" sbom
 	jq -e '.spdxVersion == "SPDX-2.3" and .dataLicense == "CC0-1.0" and .SPDXID == "SPDXRef-DOCUMENT"
 		and (.documentNamespace | test("^https://[^#]+$"))

@@ -11,11 +11,8 @@ bats_require_minimum_version 1.5.0
 # $TREE is a copy of a checkout, as in wrapper.bats; $PLACE one that is installed.
 setup_file() {
 	export MADE=$BATS_FILE_TMPDIR/made TREE=$BATS_FILE_TMPDIR/tree PLACE=$BATS_FILE_TMPDIR/place
-	mkdir -p "$MADE" "$TREE/shim/entrance" "$TREE/build" "$PLACE/bin" "$PLACE/lib/p11shim" "$PLACE/share/p11shim"
-	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
-	cp "$ROOT/shim/entrance/libp11shim.map" "$TREE/shim/entrance"
-	cp "$SHIM" "$TREE/build/libp11shim.so"
-	cp "$BUILD/p11shim-info" "$TREE/build"
+	mkdir -p "$MADE" "$PLACE/bin" "$PLACE/lib/p11shim" "$PLACE/share/p11shim"
+	command_tree "$TREE"
 	cp "$ROOT/scripts/p11shim" "$PLACE/bin"
 	cp -r "$ROOT"/scripts/command/p11shim-*.sh "$ROOT/config" "$PLACE/share/p11shim"
 	cp "$SHIM" "$PLACE/lib/libp11shim.so"
@@ -250,7 +247,7 @@ beside() {
 }
 
 @test "contract J1: check: java and keytool, which lie behind two links" {
-	command -v java >/dev/null || skip "no java here"
+	need_program java
 	for program in java keytool "$(command -v java)"; do
 		run p11shim check "$program"
 		assert_success

@@ -9,11 +9,7 @@ load helper
 
 setup_file() {
 	export TREE=$BATS_FILE_TMPDIR/tree
-	mkdir -p "$TREE/shim/entrance" "$TREE/build"
-	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
-	cp "$ROOT/shim/entrance/libp11shim.map" "$TREE/shim/entrance"
-	cp "$SHIM" "$TREE/build/libp11shim.so"
-	cp "$BUILD/p11shim-info" "$TREE/build"
+	command_tree "$TREE"
 }
 
 setup() {
@@ -150,7 +146,7 @@ complete_words() {
 # ---- fish and zsh
 
 @test "contract J1: completion in fish" {
-	command -v fish >/dev/null || skip "no fish here"
+	need_program fish
 	# offered COMMAND LINE
 	offered() {
 		timeout 60 fish --no-config -c 'source $argv[1]; complete -C $argv[2]' \
@@ -178,7 +174,7 @@ complete_words() {
 # Left to make check-all. make check has the words from the one source, and bash.
 # bats test_tags=all
 @test "contract J1: completion in zsh" {
-	command -v zsh >/dev/null || skip "no zsh here"
+	need_program zsh
 	cp "$TREE/scripts/command/p11shim-completion.zsh" ../_p11shim
 	cat >../inner <<-'ZSH'
 		PS1= fpath=($HERE $fpath)

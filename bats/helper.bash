@@ -10,6 +10,7 @@
 #   drive DRIVER CASE   one case of a driver of the mock (tests/mock/drivers), with the library
 #   need_token     a throw-away SoftHSM token of this file's own, in TOKEN_DIR, and point at it:
 #                  SOFTHSM2_CONF, SOFTHSM2_MODULE, TOKEN_PIN, TOKEN_LABEL
+#   command_tree DIRECTORY   what p11shim needs of a checkout: the scripts, beside the library under test
 #   find_module    print the path of an installed PKCS#11 module, by file name
 #   use_strongswan settings for strongSwan's pki, with that token
 #   crashed        was the last `run` ended by a signal (or by our time-out)?
@@ -20,6 +21,7 @@
 #   need_mounts WHAT     of whoever may not mount: not root, or in a container that forbids it
 #   need_other_user WHAT of whoever may not become user 65534, with setpriv
 #   need_program NAME... where one of these is not installed
+#   need_module NAME     where that module is not installed; $module is its path
 #   need_compiler  skip where this compiler makes no program
 #   need_aarch64_compiler   the same for aarch64; $compiler is its name
 #   not_emulated   skip what an emulator of another processor cannot do
@@ -152,6 +154,15 @@ need_token() {
 	fi
 }
 
+# command_tree DIRECTORY
+command_tree() {
+	mkdir -p "$1/shim/entrance" "$1/build"
+	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$1"
+	cp "$ROOT/shim/entrance/libp11shim.map" "$1/shim/entrance"
+	cp "$SHIM" "$1/build/libp11shim.so"
+	cp "$BUILD/p11shim-info" "$1/build"
+}
+
 # find_module NAME: opensc-pkcs11.so, libsoftokn3.so, p11-kit-proxy.so ...
 find_module() {
 	local name=$1 directory
@@ -203,6 +214,12 @@ need_program() {
 	for name in "$@"; do
 		command -v "$name" >/dev/null || skip "not installed: $name"
 	done
+}
+
+# need_module NAME
+# shellcheck disable=SC2034 # for who asks
+need_module() {
+	module=$(find_module "$1" 2>/dev/null) || skip "not installed: $1"
 }
 
 # need_compiler COMMAND [OPTIONS]

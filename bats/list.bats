@@ -10,11 +10,7 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	export TREE=$BATS_FILE_TMPDIR/tree NASTY_MODULE=$BATS_FILE_TMPDIR/nasty.so
-	mkdir -p "$TREE/shim/entrance" "$TREE/build"
-	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
-	cp "$ROOT/shim/entrance/libp11shim.map" "$TREE/shim/entrance"
-	cp "$SHIM" "$TREE/build/libp11shim.so"
-	cp "$BUILD/p11shim-info" "$TREE/build"
+	command_tree "$TREE"
 	gcc -shared -fPIC -I"$ROOT/shim" -o "$NASTY_MODULE" "$ROOT/tests/wrapper/nasty.c"
 	# whoever is another user finds it
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR/.." "$BATS_FILE_TMPDIR"

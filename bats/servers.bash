@@ -4,6 +4,7 @@
 #   serve COMMAND        in the background, until stop_servers
 #   stop_servers         last first; only what this test started
 #   eventually COMMAND   until it succeeds, a minute at most: a machine may be busy
+#   serve_softhsm        the token of need_token by p11-kit server, for p11-kit-client
 #   start_readers        pcscd with two virtual readers, empty; fails where they
 #                        cannot be had, and says why in $readers_missing
 #   start_card           a card in the first of them (tests/card/card.py): token
@@ -40,6 +41,14 @@ eventually() {
 	echo "in vain: $*" >&2
 	tail -n 20 "$BATS_TEST_TMPDIR"/servers.log "$BATS_TEST_TMPDIR"/logs/error.log >&2 2>/dev/null || true
 	return 1
+}
+
+serve_softhsm() {
+	need_program p11-kit
+	p11-kit server --help >/dev/null 2>&1 || skip "this p11-kit has no server"
+	serve p11-kit server --foreground --name "$BATS_TEST_TMPDIR/p11-kit" --provider "$SOFTHSM2_MODULE" "pkcs11:"
+	eventually [ -S "$BATS_TEST_TMPDIR/p11-kit" ]
+	export P11_KIT_SERVER_ADDRESS=unix:path=$BATS_TEST_TMPDIR/p11-kit
 }
 
 # A pcscd that runs already is left alone: whatever readers it has are not ours.

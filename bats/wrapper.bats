@@ -12,11 +12,8 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	export MADE=$BATS_FILE_TMPDIR/made TREE=$BATS_FILE_TMPDIR/tree
-	mkdir -p "$MADE" "$TREE/shim/entrance" "$TREE/build/i386"
-	cp -r "$ROOT/scripts" "$ROOT/config" "$ROOT/Makefile" "$TREE"
-	cp "$ROOT/shim/entrance/libp11shim.map" "$TREE/shim/entrance"
-	cp "$SHIM" "$TREE/build/libp11shim.so"
-	cp "$BUILD/p11shim-info" "$TREE/build"
+	mkdir -p "$MADE" "$TREE/build/i386"
+	command_tree "$TREE"
 	gcc -o "$MADE/specimen" "$ROOT/tests/wrapper/specimen.c"
 	# whoever is looked at by another user lies here
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR/.." "$BATS_FILE_TMPDIR"

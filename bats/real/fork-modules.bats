@@ -29,19 +29,6 @@ teardown() {
 	stop_servers
 }
 
-need() {
-	local command
-
-	for command in "$@"; do
-		command -v "$command" >/dev/null || skip "no $command here"
-	done
-}
-
-# need_module NAME: sets $module.
-need_module() {
-	module=$(find_module "$1" 2>/dev/null) || skip "no $1 here"
-}
-
 # ---- Without and with
 
 # fork_case with|without NAME CASE...: rows of consumer-fork, also to the table.
@@ -182,12 +169,8 @@ p11_kit_over_softhsm() {
 }
 
 @test "contract F2 F3 F4 F6: p11-kit-client to a p11-kit server over SoftHSM" {
-	need p11-kit
 	need_module p11-kit-client.so
-	p11-kit server --help >/dev/null 2>&1 || skip "this p11-kit has no server"
-	serve p11-kit server --foreground --name "$BATS_TEST_TMPDIR/p11-kit" --provider "$SOFTHSM2_MODULE" "pkcs11:"
-	eventually [ -S "$BATS_TEST_TMPDIR/p11-kit" ]
-	export P11_KIT_SERVER_ADDRESS=unix:path=$BATS_TEST_TMPDIR/p11-kit
+	serve_softhsm
 	everything_works p11-kit-client "$stale"
 }
 
@@ -213,7 +196,7 @@ p11_kit_over_softhsm() {
 opencryptoki() {
 	local d=$BATS_TEST_TMPDIR/opencryptoki library
 
-	need pkcsslotd pkcsconf unshare nsenter pkcs11-tool
+	need_program pkcsslotd pkcsconf unshare nsenter pkcs11-tool
 	need_module libopencryptoki.so
 	[ "$(id -u)" -eq 0 ] || skip "openCryptoki's directories can be replaced by root only"
 	unshare --mount --ipc true 2>/dev/null || skip "no name space of our own for openCryptoki"
@@ -255,7 +238,7 @@ opencryptoki() {
 gnome_keyring() {
 	local d=$BATS_TEST_TMPDIR/keyring
 
-	need gnome-keyring-daemon dbus-daemon
+	need_program gnome-keyring-daemon dbus-daemon
 	need_module gnome-keyring-pkcs11.so
 	unset TOKEN_LABEL TOKEN_PIN DISPLAY
 	mkdir -p "$d/home"
@@ -280,7 +263,7 @@ gnome_keyring() {
 tpm() {
 	local d=$BATS_TEST_TMPDIR/tpm port direct
 
-	need swtpm tpm2-abrmd tpm2_ptool tpm2_dictionarylockout dbus-daemon
+	need_program swtpm tpm2-abrmd tpm2_ptool tpm2_dictionarylockout dbus-daemon
 	need_module libtpm2_pkcs11.so
 	mkdir -p "$d/state" "$d/store"
 	# below those that outgoing connections are given
@@ -410,7 +393,7 @@ silent_children() {
 }
 
 @test "contract F3: such a child says nothing to gnome-keyring's daemon (strace)" {
-	need strace
+	need_program strace
 	gnome_keyring
 	silent_children gnome-keyring
 	run traced without gnome-keyring finalises
@@ -418,7 +401,7 @@ silent_children() {
 }
 
 @test "contract F3: such a child says nothing to openCryptoki's slot daemon (strace)" {
-	need strace
+	need_program strace
 	opencryptoki
 	silent_children opencryptoki
 }

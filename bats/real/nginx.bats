@@ -12,9 +12,7 @@ setup() {
 	local engine
 
 	need_token
-	for command in nginx openssl python3; do
-		command -v "$command" >/dev/null || skip "no $command here"
-	done
+	need_program nginx openssl python3
 	engine=$(find /usr/lib /usr/lib64 -path '*engines-*' -name 'pkcs11.so' 2>/dev/null | head -n 1)
 	[ -n "$engine" ] || skip "no engine pkcs11 here"
 	d=$BATS_TEST_TMPDIR

@@ -22,6 +22,7 @@
  * Environment: BUILD, below which consumers and plugins lie; for load and
  * unloaded also TOKEN_LABEL, TOKEN_PIN. Exit status 0 only if all was well.
  */
+#include "callbacks.h"
 #include "consumer.h"
 #include "names.h"
 #include "plugin.h"
@@ -62,29 +63,6 @@ static struct user user_of(int number)
 
 /* ---- forms */
 
-static CK_RV create_mutex(CK_VOID_PTR_PTR mutex)
-{
-	*mutex = calloc(1, sizeof(pthread_mutex_t));
-	return *mutex ? CKR_OK : CKR_HOST_MEMORY;
-}
-
-static CK_RV destroy_mutex(CK_VOID_PTR mutex)
-{
-	free(mutex);
-	return CKR_OK;
-}
-
-static CK_RV lock_mutex(CK_VOID_PTR mutex)
-{
-	return pthread_mutex_lock(mutex) ? CKR_MUTEX_BAD : CKR_OK;
-}
-
-static CK_RV unlock_mutex(CK_VOID_PTR mutex)
-{
-	return pthread_mutex_unlock(mutex) ? CKR_MUTEX_NOT_LOCKED : CKR_OK;
-}
-
-#define CALLBACKS create_mutex, destroy_mutex, lock_mutex, unlock_mutex
 #define NONE NULL, NULL, NULL, NULL
 
 /* NSS's structure: its parameter string lies at pReserved, and its own pReserved follows. */

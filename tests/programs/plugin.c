@@ -14,32 +14,9 @@ static void *module;
 static struct token token;
 
 #ifdef PLUGIN_CALLBACKS
-#include <pthread.h>
+#include "callbacks.h"
 
-static CK_RV create_mutex(CK_VOID_PTR_PTR mutex)
-{
-	*mutex = calloc(1, sizeof(pthread_mutex_t));
-	return *mutex ? CKR_OK : CKR_HOST_MEMORY;
-}
-
-static CK_RV destroy_mutex(CK_VOID_PTR mutex)
-{
-	free(mutex);
-	return CKR_OK;
-}
-
-static CK_RV lock_mutex(CK_VOID_PTR mutex)
-{
-	return pthread_mutex_lock(mutex) ? CKR_MUTEX_BAD : CKR_OK;
-}
-
-static CK_RV unlock_mutex(CK_VOID_PTR mutex)
-{
-	return pthread_mutex_unlock(mutex) ? CKR_MUTEX_NOT_LOCKED : CKR_OK;
-}
-
-static CK_C_INITIALIZE_ARGS arguments = {create_mutex, destroy_mutex,    lock_mutex,
-                                         unlock_mutex, PLUGIN_CALLBACKS, NULL};
+static CK_C_INITIALIZE_ARGS arguments = {CALLBACKS, PLUGIN_CALLBACKS, NULL};
 #else
 static CK_C_INITIALIZE_ARGS arguments = {.flags = CKF_OS_LOCKING_OK};
 #endif
