@@ -64,19 +64,19 @@ held() {
 	export P11SHIM_DRAIN=yes P11SHIM_LOG=$BATS_TEST_TMPDIR/log
 	drive drain C2-drain-bounded
 	assert_output --partial "C_Finalize while 1 calls are inside"
-	grep -q 'finding call-in-flight: .* though calls did not come back in time: 1' "$P11SHIM_LOG"
+	grep -q 'finding call-in-flight: .* although calls in it did not return in time: 1' "$P11SHIM_LOG"
 }
 
 @test "contract I4: a call in flight during the last finalise is told of" {
 	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log
 	drive drain I4-call-in-flight
 	assert_output --partial "C_Finalize while 1 calls are inside"
-	grep -q 'finding call-in-flight: consumer-1.so finalised .* last, with calls still in it: 1' "$P11SHIM_LOG"
+	grep -q 'finding call-in-flight: consumer-1.so was the last to finalise .*, while calls were still running in it: 1' "$P11SHIM_LOG"
 }
 
 @test "contract I4: ... also one that takes the fast path, with drain = report" {
 	export P11SHIM_LOG=$BATS_TEST_TMPDIR/log P11SHIM_DRAIN=report
 	drive drain I4-call-in-flight-report
 	assert_output --partial "C_Finalize while 1 calls are inside"
-	grep -q 'finding call-in-flight: consumer-1.so finalised .* last, with calls still in it: 1' "$P11SHIM_LOG"
+	grep -q 'finding call-in-flight: consumer-1.so was the last to finalise .*, while calls were still running in it: 1' "$P11SHIM_LOG"
 }

@@ -192,7 +192,7 @@ shared=(
 			next
 		}
 		!/^[a-z-]+ = [^ ].*[^ ]$/ { wrong("neither section nor setting nor comment"); next }
-		section == "" { wrong("before any section") }
+		section == "" { wrong("before the first section") }
 		{
 			key = $1
 			value = $0

@@ -24,11 +24,11 @@ setup() {
 }
 
 # probed ENVIRONMENT...: which fork is set (3: off, as the file under test says), then what the
-# journal has to say of a file that others may write, without the numbers.
+# journal says of a file that other users can write to, without the numbers.
 probed() {
 	: >"$BATS_TEST_TMPDIR/log"
 	run env "$@" P11SHIM_LOG="$BATS_TEST_TMPDIR/log" "$BUILD/unit/test-settings" probe
-	answer="${output%% *} $(sed -n 's/.* settings .*p11shim.conf: others may write it (\(.*\)owner .*/\1refused/p' "$BATS_TEST_TMPDIR/log")"
+	answer="${output%% *} $(sed -n 's/.* settings .*p11shim.conf: other users can write to it (\(.*\)owner .*/\1refused/p' "$BATS_TEST_TMPDIR/log")"
 }
 
 # In a directory that no other user can reach or change.
@@ -118,7 +118,7 @@ teardown() {
 		install -m 666 /dev/null "$place/log/log"
 		run setpriv --reuid 65533 --regid 65533 --clear-groups env -u XDG_CONFIG_HOME HOME="$home" \
 			P11SHIM_LOG="$place/log/log" "$@" "$place/test-settings" probe
-		answer="${output%% *} $(sed -n 's/.* settings .*: others may write it (\(.*\)owner .*/\1refused/p' "$place/log/log")"
+		answer="${output%% *} $(sed -n 's/.* settings .*: other users can write to it (\(.*\)owner .*/\1refused/p' "$place/log/log")"
 	}
 	as_user A=
 	assert_equal "$answer" 'fork=3 '
@@ -140,7 +140,7 @@ teardown() {
 	file=$home/.config/p11shim/p11shim.conf
 	chown 65534 "$file"
 	export -n XDG_CONFIG_HOME
-	told="p11shim: ignored: $file: others may write it (owner 65534, mode 0644)"
+	told="p11shim: ignored: $file: other users can write to it (owner 65534, mode 0644)"
 	for way in config 'config libsofthsm2.so' 'run true' 'list --seconds 9'; do
 		# shellcheck disable=SC2086 # words
 		run env -u XDG_CONFIG_HOME HOME="$home" timeout 60 "$ROOT/scripts/p11shim" $way
