@@ -312,7 +312,7 @@ nothing_obeyed() {
 	while read -r asked meant; do
 		run p11shim config "$asked"
 		assert_success
-		assert_line "p11shim: not there: $asked; did you mean $meant? What would hold for $asked:"
+		assert_line "p11shim: not there: $asked; did you mean $meant? These settings would hold for $asked:"
 		assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
 	done <<-TABLE
 		LIBMYDEVICE-P11.SO libmydevice-p11.so
@@ -322,7 +322,7 @@ nothing_obeyed() {
 	TABLE
 	for asked in nothing-like-it.so libcknfast.so; do
 		run p11shim config "$asked"
-		assert_line "p11shim: not there: $asked; what would hold for it:"
+		assert_line "p11shim: not there: $asked; these settings would hold for it:"
 	done
 	run p11shim config libmydevice-p11.so
 	refute_output --partial 'not there'

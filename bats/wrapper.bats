@@ -234,7 +234,7 @@ list_tokens() {
 		run_split unshare -m sh -c "$hide"' && exec timeout 60 "$@"' - "$P11SHIM" run printenv LD_PRELOAD
 		assert_success
 		assert_equal "$output" "$TREE/build/libp11shim.so"
-		[[ $stderr == *'environment may differ'*'od and awk'* ]]
+		[[ $stderr == *'may get other values'*'od and awk'* ]]
 	done
 	run_split unshare -m sh -c "mount --bind /dev/null $(command -v od)"' && exec timeout 60 "$@"' - "$P11SHIM" run true
 	assert_failure 2
@@ -375,10 +375,10 @@ list_tokens() {
 
 @test "contract J1: --debug speaks of a trace only where there may be one" {
 	run_split p11shim run --debug true
-	[[ $stderr == *'trace, if a PKCS #11 module is used: '*' report '* ]]
+	[[ $stderr == *'the trace will be in '*' report '* ]]
 	[ "$(echo p11shim-*)" = 'p11shim-*' ] # nor is one made
 	run_split p11shim run --debug "$P11SHIM" run --debug true
-	assert_equal "$(grep -c 'trace, if' <<<"$stderr")" 1
+	assert_equal "$(grep -c 'the trace will be in' <<<"$stderr")" 1
 	# nor in / where the current directory is gone
 	mkdir gone
 	run_split sh -c 'cd gone && rmdir ../gone && exec timeout 60 "$0" run --debug printenv P11SHIM_TRACE' "$P11SHIM"
@@ -389,7 +389,7 @@ list_tokens() {
 	[[ $stderr == *'statically linked'* && $stderr != *trace* ]]
 	printf '[*]\nexclude = yes\n' >excluded.conf
 	P11SHIM_TRACE=$HERE run_split p11shim run --debug true
-	[[ $stderr == *ignored*P11SHIM_TRACE* && $stderr != *'trace, if'* ]]
+	[[ $stderr == *ignored*P11SHIM_TRACE* && $stderr != *'the trace will be in'* ]]
 	for setting in '--set disable=1' '--trace none' '--set exclude=yes' '--config excluded.conf'; do
 		# shellcheck disable=SC2086 # words
 		run_split p11shim run --debug $setting true
@@ -439,7 +439,7 @@ list_tokens() {
 	PATH=$HERE/elsewhere:$PATH hint "$P11SHIM"
 	assert_equal "$hint" "$P11SHIM help"
 	run_split "$P11SHIM" run --debug $(list_tokens)
-	line=$(sed -n 's/.*(to read it then: \(.*\))$/\1/p' <<<"$stderr")
+	line=$(sed -n 's/.*(to read it: \(.*\))$/\1/p' <<<"$stderr")
 	run sh -c "$line"
 	assert_success
 	assert_output --partial p11tool
@@ -528,7 +528,7 @@ list_tokens() {
 		# shellcheck disable=SC2086 # words
 		run_split p11shim run $wrong "$MADE/specimen"
 		assert_failure 2
-		[[ $stderr == *'--log and --trace want a file each'* ]]
+		[[ $stderr == *'--log and --trace need different files'* ]]
 	done
 	P11SHIM_LOG=old run_split p11shim run --trace old "$MADE/specimen"
 	assert_failure 2
@@ -612,7 +612,7 @@ list_tokens() {
 		# shellcheck disable=SC2086 # words
 		run_split eval "p11shim $command >/dev/full"
 		assert_equal "$command: $status" "$command: 2"
-		[[ $stderr == *'cannot be written to standard output' ]]
+		[[ $stderr == *'cannot write to standard output' ]]
 	done
 	# who reads no further needs no telling
 	run_split eval 'p11shim list | read -r _'
@@ -906,7 +906,7 @@ list_tokens() {
 	gcc -shared -o own.so -x c /dev/null
 	run env LD_PRELOAD="$HERE/own.so" timeout 60 "$P11SHIM" check "$MADE/specimen"
 	assert_success
-	assert_line --regexp "^beware  preload: LD_PRELOAD is taken: $HERE/own.so"
+	assert_line --regexp "^beware  preload: LD_PRELOAD names other libraries already: $HERE/own.so"
 	# one that is of the right kind and cannot be loaded, nor can what it needs be had
 	gcc -shared -o "$HERE/libmissing.so" -x c /dev/null
 	cp -r "$TREE" broken

@@ -248,9 +248,9 @@ static void say_why(struct answer *answer, enum outcome outcome, const struct ke
 	else if (outcome == CROWDED)
 		snprintf(why, sizeof why, "started processes without end");
 	else if (outcome == STOPPED)
-		snprintf(why, sizeof why, "it stopped whoever asked it");
+		snprintf(why, sizeof why, "it stopped the process that asked it");
 	else if (!kept->ended)
-		snprintf(why, sizeof why, "it killed whoever asked it");
+		snprintf(why, sizeof why, "it killed the process that asked it");
 	else if (WIFSIGNALED(status))
 		snprintf(why, sizeof why, "crashed when asked: %s", strsignal(WTERMSIG(status)));
 	else
@@ -300,7 +300,7 @@ void ask_in_child(const char *path, bool initialise, int seconds, struct answer 
 	if (kept != MAP_FAILED && make_pipe(end))
 		keeper = fork();
 	if (keeper < 0) {
-		fail(answer, "no child to ask it in", strerror(errno));
+		fail(answer, "cannot start a process to ask it in", strerror(errno));
 		return;
 	}
 	if (keeper == 0)
