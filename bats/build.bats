@@ -251,7 +251,7 @@ works() {
 	touch include/stdio.h
 	run make_in "$ROOT" B="$HERE/b" CPPFLAGS="-nostdinc -I$HERE/include"
 	assert_failure 2
-	assert_line "The compiler's C library is not glibc, which this library works with alone: gcc"
+	assert_line "The compiler's C library is not glibc, and this library works with glibc only: gcc"
 	[ "${#lines[@]}" -lt 4 ]
 }
 

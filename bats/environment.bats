@@ -189,7 +189,7 @@ ended() {
 	run -2 "$ROOT/scripts/check" "$BUILD" /nonexistent/names.bats
 	assert_output --partial 'there is no test file'
 	tests=$HERE/sample.bats:zzz run -2 called
-	assert_output --partial 'no test of it is called zzz'
+	assert_output --partial 'no test in it has a name that matches zzz'
 	run -2 "$ROOT/scripts/check" --help
 	assert_output --partial 'BUILD_DIR [TEST...]'
 }
