@@ -390,7 +390,7 @@ unit() {
 	assert_line "start   done.service: $HERE/second/system/done.service:4 starts it with the library already ($HERE/first/system/done.service.d/p11shim.conf:4)"
 }
 
-@test "contract J1: check: what else a unit says is minded: LD_PRELOAD, what is hidden, another root" {
+@test "contract J1: check: it heeds what else a unit says: LD_PRELOAD, what is hidden, another root" {
 	library=$TREE/build/libp11shim.so
 	unit second/system/fine.service "ExecStart=$MADE/specimen" NoNewPrivileges=yes MemoryDenyWriteExecute=yes ProtectHome=read-only \
 		PrivateTmp=no ProtectSystem=strict
@@ -684,7 +684,7 @@ units_of() {
 
 # ---- Word sizes
 
-@test "contract J2: check: without a source directory nobody is told to run make there" {
+@test "contract J2: check: without a source directory it does not say to run make there" {
 	need_compiler gcc -m32
 	gcc -m32 -o small "$ROOT/tests/wrapper/specimen.c"
 	run "$PLACE/bin/p11shim" check ./small

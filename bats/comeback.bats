@@ -143,6 +143,6 @@ library: C_Finalize 0x0"
 	drive F3-child-unloads
 }
 
-@test "contract C3: a C_Finalize that the module refuses gives a count to nobody else" {
+@test "contract C3: a C_Finalize that the module refuses gives no other consumer a count" {
 	drive C3-refused-finalise
 }

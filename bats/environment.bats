@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The tests themselves: scripts/check and bats/helper.bash come to the same verdict whoever
-# calls them and wherever. A file of tests like any other is called in odd environments.
+# The tests themselves: scripts/check and bats/helper.bash come to the same verdict,
+# however and wherever they are called. A file of tests like any other is called in odd environments.
 #
 # Single quotes hold programs for other shells:
 # shellcheck disable=SC2016

@@ -500,7 +500,7 @@ at_exit() {
 # ---- others' logins and wishes
 
 # bats test_tags=core
-@test "contract I4: someone else's logout, also only observed; none if nobody needs the login" {
+@test "contract I4: someone else's logout, also only observed; none if no other consumer needs the login" {
 	for P11SHIM_MODE in normal observe; do
 		export P11SHIM_MODE
 		see "$FINDINGS/others-logout" "$SOFTHSM2_MODULE"
@@ -670,7 +670,7 @@ clean_tools() {
 	clean_tools
 }
 
-@test "contract I4: nothing is found in NSS and GnuTLS that share a module, whoever comes and leaves first" {
+@test "contract I4: nothing is found in NSS and GnuTLS that share a module, whichever comes and leaves first" {
 	local first leaves
 
 	for first in nss gnutls; do

@@ -316,7 +316,7 @@ noted() {
 	[ "$(wc -l <pids)" -eq "$1" ]
 }
 
-# Of those that were noted, none lives; zombies may wait for whoever has inherited them.
+# Of those that were noted, none lives; zombies may wait for the process that has inherited them.
 none_lives() {
 	local pid
 
@@ -406,7 +406,7 @@ complete_words() {
 	done
 }
 
-@test "contract J1: completion: words from files are words, and executed by nobody" {
+@test "contract J1: completion: words from files are words, and are never executed" {
 	# the name of a module, as a .module file has it
 	run bash -c '
 		. "$0/scripts/command/p11shim-completion.bash"

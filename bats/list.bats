@@ -16,7 +16,7 @@ setup_file() {
 	cp "$SHIM" "$TREE/build/libp11shim.so"
 	cp "$BUILD/p11shim-info" "$TREE/build"
 	gcc -shared -fPIC -I"$ROOT/shim" -o "$NASTY_MODULE" "$ROOT/tests/wrapper/nasty.c"
-	# whoever is another user finds it
+	# another user can reach it
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR/.." "$BATS_FILE_TMPDIR"
 }
 
@@ -71,7 +71,7 @@ answers_all() {
 		assert_equal "$how: ${lines[*]}" \
 			"$how: "$'cryptoki\t2.40 manufacturer\tNobody description\tNasty version\t1.2 asked 0'
 	done
-	# more ancestors than anybody counts
+	# more ancestors than p11shim-info counts
 	for how in kill-ancestors stop-ancestors; do
 		deep=40 info "$how"
 		assert_success
@@ -82,19 +82,19 @@ answers_all() {
 	assert_line 'asked 1'
 }
 
-@test "contract J1: list: a module that signals its parent, its ancestors, its group or everybody stops nobody: root" {
+@test "contract J1: list: a module that signals its parent, its ancestors, its group or all processes stops no other process: root" {
 	[ "$(id -u)" -eq 0 ] || skip "this is about root"
 	need_apart
 	answers_all
 }
 
-@test "contract J1: list: a module that signals its parent, its ancestors, its group or everybody stops nobody: a user" {
+@test "contract J1: list: a module that signals its parent, its ancestors, its group or all processes stops no other process: a user" {
 	need_apart
 	as_somebody
 	answers_all
 }
 
-@test "contract J1: list: a module that signals its parent, its ancestors, its group or everybody stops nobody: root without privileges" {
+@test "contract J1: list: a module that signals its parent, its ancestors, its group or all processes stops no other process: root without privileges" {
 	[ "$(id -u)" -eq 0 ] || skip "this is about root"
 	need_apart
 	without_privileges

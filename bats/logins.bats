@@ -28,7 +28,7 @@ held() {
 	held D2-held-leaves
 }
 
-@test "contract D2: held, nobody is logged out whom nobody wished out, nor on another token" {
+@test "contract D2: held, no consumer is logged out unless one asked for it, nor on another token" {
 	held D2-held-not-wished
 }
 

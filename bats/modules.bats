@@ -435,7 +435,7 @@ all_keys() {
 		/usr/bin/python3 "$BATS_TEST_TMPDIR/look.py" "$copies"/of-{the-administrator,a-package,nobody}.so
 	loaded of-the-administrator.so
 	loaded of-a-package.so
-	! loaded of-nobody.so || fail "known by nobody"
+	! loaded of-nobody.so || fail "of-nobody.so is taken for a known module"
 	no_complaint
 }
 

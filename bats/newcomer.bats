@@ -96,7 +96,7 @@ until_it() {
 	[ ! -e place ]
 }
 
-@test "check-newcomer: a full disk is said, and blamed on nobody" {
+@test "check-newcomer: a full disk is said, and counts as no failure" {
 	debootstrap_is 'exit 1'
 	NEWCOMER_ROOM=999999999999 run newcomer sid/user
 	assert_failure 1

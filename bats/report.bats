@@ -182,7 +182,7 @@ line_of() {
 	assert_line --regexp '#0 libplugin.so\+0x[0-9a-f]+$'
 }
 
-@test "contract I6: without eu-addr2line stacks are objects and offsets, said once; --no-symbols asks nobody" {
+@test "contract I6: without eu-addr2line stacks are objects and offsets, said once; --no-symbols looks up nothing" {
 	mkdir "$BATS_TEST_TMPDIR/bin"
 	for tool in jq cat mktemp rm mkdir dirname readlink sed head tr od printf sh; do
 		ln -s "$(type -P "$tool")" "$BATS_TEST_TMPDIR/bin/$tool"

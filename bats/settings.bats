@@ -44,14 +44,14 @@ teardown() {
 	[ -z "${place:-}" ] || rm -rf "$place"
 }
 
-@test "contract H2: root takes settings only from files that nobody else may write" {
+@test "contract H2: root takes settings only from files that no other user can write to" {
 	[ "$(id -u)" -eq 0 ] || skip "this is about root"
 	own_directory
 	file=$home/.config/p11shim/p11shim.conf
 	ours=(-u XDG_CONFIG_HOME HOME="$home")
 	probed "${ours[@]}"
 	assert_equal "$answer" 'fork=3 '
-	# somebody else's, or a group's, or everybody's: the file, and each directory above it
+	# another user's, or a group's, or writable for all: the file, and each directory above it
 	while read -r change target what; do
 		case $change in
 		own) chown 65534 "$target" ;;
@@ -74,7 +74,7 @@ teardown() {
 		own $home a_directory_on_its_path:_
 		own $place a_directory_on_its_path:_
 	TABLE
-	# the same for XDG_CONFIG_HOME, and for a file that somebody has named
+	# the same for XDG_CONFIG_HOME, and for a file that P11SHIM_CONFIG names
 	chown 65534 "$home"
 	probed XDG_CONFIG_HOME="$home/.config"
 	assert_equal "$answer" 'fork=0 a directory on its path: refused'

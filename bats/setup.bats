@@ -142,7 +142,7 @@ links() {
 	(cd "$top/etc" && find . -type l ! -path '*/K*' | sort)
 }
 
-@test "setup: nothing is missing: not a word, and nobody is asked" {
+@test "setup: nothing is missing: it says and asks nothing" {
 	echo pkgconf >>installed
 	run set_up fuzz </dev/null
 	[ "$status" -eq 0 ]
@@ -430,7 +430,7 @@ installing() {
 	run ! grep clang <(grep -v -e --print-uris calls)
 }
 
-# Whoever adds a package to the one table thinks of those who have no apt.
+# A package that is added to the one table has to be added for systems without apt, too.
 @test "setup: what Debian's packages give, is looked for elsewhere, too" {
 	mkdir few
 	for tool in sh env uname cat sed awk grep tr head tail sort printf dirname; do

@@ -18,7 +18,7 @@ setup_file() {
 	cp "$SHIM" "$TREE/build/libp11shim.so"
 	cp "$BUILD/p11shim-info" "$TREE/build"
 	gcc -o "$MADE/specimen" "$ROOT/tests/wrapper/specimen.c"
-	# whoever is looked at by another user lies here
+	# what another user looks at lies here
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR/.." "$BATS_FILE_TMPDIR"
 }
 
@@ -489,7 +489,7 @@ list_tokens() {
 	P11SHIM="t$evil/scripts/p11shim" told 2 "$evil"
 }
 
-@test "contract J1: --debug follows no symbolic link that somebody has laid for it" {
+@test "contract J1: --debug follows no symbolic link that another user has laid for it" {
 	mkdir -m 1777 shared
 	mkdir own tmp
 	echo precious >victim
@@ -520,7 +520,7 @@ list_tokens() {
 		[ -n "$stderr" ]
 	done
 	[ ! -e was-executed ]
-	# nor can one file be both, whoever says so
+	# nor can one file be both, wherever that is set
 	echo '{}' >old
 	ln -s old link
 	printf '[*]\ntrace = %s\n' "$HERE/old" >settings
@@ -540,7 +540,7 @@ list_tokens() {
 	run p11shim run --log /dev/null --trace /dev/null "$MADE/specimen"
 	assert_success
 	rm was-executed
-	need_other_user "be somebody who may not write there (all else was tried)"
+	need_other_user "be a user who may not write there (all else was tried)"
 	for wrong in '--log closed/old' '--trace closed/old' '--log closed/new' '--trace closed/new'; do
 		# shellcheck disable=SC2086 # words
 		run_split as_nobody timeout 60 "$P11SHIM" run $wrong "$MADE/specimen"
@@ -1172,7 +1172,7 @@ list_tokens() {
 	rm -r "$(dirname "$(dirname "$output")")"
 }
 
-# Left to make check-all. make check makes such a link (above) where nobody interferes.
+# Left to make check-all. make check makes such a link (above) where no one interferes.
 # bats test_tags=all
 @test "contract J2: a link for such a path lies in no directory that others might put something into" {
 	cp -r "$TREE" 'two words'
@@ -1327,7 +1327,7 @@ install_there() {
 	assert_output ''
 }
 
-@test "contract J2: installed for two word sizes, each program gets its own, whoever starts it" {
+@test "contract J2: installed for two word sizes, each program gets its own, whichever program starts it" {
 	need_compiler gcc -m32
 	gcc -m32 -o small "$ROOT/tests/wrapper/specimen.c"
 	[ "$(uname -m)" = x86_64 ] || skip "not on this machine"

@@ -147,7 +147,7 @@ run_options() {
 	operands=$#
 }
 
-# foreseeable FILE: may somebody else have put something in its place?
+# foreseeable FILE: may another user have put something in its place?
 foreseeable() {
 	# shellcheck disable=SC2012 # mode and owner
 	case $(ls -ldnL -- "${1%/*}/" | tr -s ' ' | cut -d ' ' -f 1,3) in

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# p11shim-starters.sh: what starts a program without anybody typing its name: systemd's units and
+# p11shim-starters.sh: what starts a program although no user types its name: systemd's units and
 # the .desktop files of menus; and how they come to start it with the library. Part of p11shim,
 # read by it.
 #
@@ -79,7 +79,7 @@ find_aliases() {
 #   VALUE     of the key, as it stands there
 #   PRELOAD   what the library is preloaded by already, or, in a unit, the LD_PRELOAD that is there
 #   WHERE     that is, FILE:LINE
-#   MIND      what else there is to be minded, for people
+#   MIND      what else the user has to heed, for people
 #   ACTIVATED the name by which D-Bus may start it
 #   WAY       word, if the line itself sets LD_PRELOAD; lost, if it takes that away; else empty
 #   LOST      what takes it away
