@@ -18,7 +18,7 @@ endif
 ifneq ($(origin TESTS),undefined)
 override TESTS := $(value TESTS)
 endif
-# Nobody's choice: make's own, none at all (make -R), or an empty one.
+# The user has chosen no compiler: CC is make's own, is not set at all (make -R), or is empty.
 ifneq ($(filter default undefined,$(origin CC))$(if $(strip $(CC)),,empty),)
 override CC = gcc
 endif
@@ -106,8 +106,8 @@ CC_ = $(call quiet,CC      $<)
 LD_ = $(call quiet,LINK    $@)
 
 # The order of flags: ours, then theirs (THEIR_...), who may add to it and overrule it, then
-# what this software does not work without. Where somebody says CFLAGS=... or LDFLAGS=...,
-# to make or in the environment, that replaces nothing of ours.
+# what this software does not work without. A user who says CFLAGS=... or LDFLAGS=...,
+# to make or in the environment, replaces nothing of ours with it.
 WERROR_FLAG = $(if $(filter-out 0 no,$(WERROR)),-Werror)
 WARNINGS = -Wall -Wextra $(WERROR_FLAG) -Wno-psabi -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 TEST_WARNINGS = -Wall -Wextra $(WERROR_FLAG)

@@ -53,7 +53,7 @@ teardown() {
 
 # ---- No race in a module whose first consumer knows no threads
 
-# load_of MODULE [OPTIONS]: nobody gets anything but CKR_OK and right signatures.
+# load_of MODULE [OPTIONS]: every thread gets CKR_OK and right signatures only.
 load_of() {
 	run with_shim "$PROGRAMS/arguments" load "$@"
 	assert_success

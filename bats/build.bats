@@ -60,7 +60,7 @@ commands() {
 	[ "$output" -gt 90 ]
 }
 
-# others COMMANDS: those of programs that this compiler does not make, whoever it is, are left out
+# others COMMANDS: without those of programs that are always made by another compiler
 others() {
 	grep -vE '(^|[ ;])(clang|gcc) .*(-fsanitize=)' "$1" | grep -v 'fuzz/builtin.o'
 }
@@ -251,7 +251,7 @@ works() {
 	touch include/stdio.h
 	run make_in "$ROOT" B="$HERE/b" CPPFLAGS="-nostdinc -I$HERE/include"
 	assert_failure 2
-	assert_line "The compiler's C library is not glibc, which this library works with alone: gcc"
+	assert_line "The compiler's C library is not glibc, and this library works with glibc only: gcc"
 	[ "${#lines[@]}" -lt 4 ]
 }
 
@@ -328,7 +328,7 @@ a_checkout() {
 	(cd other && echo x >x && git add x && git -c user.name=a -c user.email=a@b commit -q -m other)
 	cp -r plain other/vendored/p11shim
 	assert_equal "$(version other/vendored/p11shim)" 1.0~git
-	# and whoever calls it from a hook
+	# and where a hook calls it
 	assert_equal "$(GIT_DIR=$HERE/other/.git GIT_WORK_TREE=$HERE/other version checkout)" "1.0~git20261130.$commit"
 	echo >>checkout/Makefile
 	assert_equal "$(version checkout)" "1.0~git20261130.$commit+dirty"

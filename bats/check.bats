@@ -61,7 +61,7 @@ header() {
 		run p11shim check ./$tag
 		assert_success
 		[ ! -e was-executed ]
-		assert_line --regexp "^beware  audit: $HERE/$tag names .*not asked"
+		assert_line --regexp "^beware  audit: $HERE/$tag names .*does not execute it"
 		assert_line "p11shim run ./$tag: may work"
 	done
 	run p11shim run ./audit
@@ -100,7 +100,7 @@ header() {
 		run p11shim check ./climbs
 		assert_success
 		[ ! -e was-executed ]
-		assert_line --regexp '^beware  interpreter: .*which was not asked'
+		assert_line --regexp '^beware  interpreter: .*does not execute that'
 		assert_line 'p11shim run ./climbs: may work'
 	done
 	gcc -fsanitize=address -o sanitized "$ROOT/tests/wrapper/specimen.c" -Wl,--dynamic-linker="$HERE/evil"
@@ -155,7 +155,7 @@ header() {
 	assert_line "program ./path -> $HERE/bin/only-here"
 }
 
-@test "contract J1: check: #!/usr/bin/env from which the interpreter cannot be told; run preloads nevertheless" {
+@test "contract J1: check: #!/usr/bin/env that does not tell the interpreter; run preloads nevertheless" {
 	export SHELL_HERE=/bin/sh
 	gcc -o printing "$ROOT/tests/wrapper/specimen.c"
 	export PATH=$HERE:$PATH
@@ -163,7 +163,7 @@ header() {
 		script quotes "/usr/bin/env $line"
 		run p11shim check ./quotes
 		assert_success
-		assert_line --regexp '^beware  interpreter: .*cannot be told'
+		assert_line --regexp '^beware  interpreter: p11shim cannot tell'
 		assert_line 'p11shim run ./quotes: may work'
 	done
 	script quotes '/usr/bin/env -S "printing"'
@@ -308,7 +308,7 @@ beside() {
 	gcc -o user "$ROOT/tests/wrapper/specimen.c" -Wl,--no-as-needed "$(find_module libnss3.so)"
 	P11SHIM_CONFIG=$HERE/settings.conf run p11shim check ./user
 	assert_success
-	assert_line "module  card.so: $HERE/card.so, through NSS: $HOME/.pki/nssdb/pkcs11.txt; left alone: exclude = yes ($HERE/settings.conf:2)"
+	assert_line "module  card.so: $HERE/card.so, through NSS: $HOME/.pki/nssdb/pkcs11.txt; the library leaves it alone: exclude = yes ($HERE/settings.conf:2)"
 	assert_line "module  other.so: $HERE/other.so, through NSS: $HOME/.pki/nssdb/pkcs11.txt"
 }
 
@@ -387,7 +387,7 @@ unit() {
 	assert_line "start   done.service: $HERE/second/system/done.service:4 starts it with the library already ($HERE/first/system/done.service.d/p11shim.conf:4)"
 }
 
-@test "contract J1: check: what else a unit says is minded: LD_PRELOAD, what is hidden, another root" {
+@test "contract J1: check: it heeds what else a unit says: LD_PRELOAD, what is hidden, another root" {
 	library=$TREE/build/libp11shim.so
 	unit second/system/fine.service "ExecStart=$MADE/specimen" NoNewPrivileges=yes MemoryDenyWriteExecute=yes ProtectHome=read-only \
 		PrivateTmp=no ProtectSystem=strict
@@ -415,7 +415,7 @@ unit() {
 	unit second/system/user.service "ExecStart=$MADE/specimen" User=nobody
 	unit second/system/root.service "ExecStart=$MADE/specimen" User=root
 	run closed/place/bin/p11shim check "$MADE/specimen"
-	assert_line --regexp "^start   user.service: .*nobody may not get at the library below $HERE/closed"
+	assert_line --regexp "^start   user.service: .*the user \(nobody\) cannot reach the library, since $HERE/closed is closed"
 	refute_line --regexp '^start   root.service: .* may not get'
 	unit second/system/a-b.service "ExecStart=$MADE/specimen"
 	unit second/system/a-.service.d/x.conf 'Environment=LD_PRELOAD=libp11shim.so'
@@ -435,11 +435,11 @@ unit() {
 	assert_line --regexp '^start   (named|called).service: .* with the library already'
 	assert_line --regexp "^start   percent.service: .* into LD_PRELOAD=$library:%h/lib/a.so;"
 	assert_line --regexp "^start   file.service: .* with the library already \($HERE/variables\)"
-	assert_line --regexp '^start   files.service: .*EnvironmentFile=/etc/default/%p has not been read'
+	assert_line --regexp '^start   files.service: .*does not read EnvironmentFile=/etc/default/%p,'
 	assert_line --regexp '^start   a-b.service: .* with the library already'
 	assert_line --regexp '^start   ab.service: .* without the library'
 	assert_line --regexp '^start   without.service: .* without the library .* takes LD_PRELOAD away.*; instead: take LD_PRELOAD out of'
-	assert_line --regexp '^start   strict.service: .*P11SHIM_LOG=/var/log/x cannot be written there, unless'
+	assert_line --regexp '^start   strict.service: .*P11SHIM_LOG=/var/log/x cannot be written by it, unless'
 	assert_line --regexp '^start   dynamic.service: .*P11SHIM_LOG=/tmp/x is hidden'
 	case $TREE in
 	/tmp/* | /var/tmp/*) assert_line --regexp '^start   dynamic.service: .*DynamicUser=yes \(.*\) hides the library' ;;
@@ -478,7 +478,7 @@ unit() {
 	assert_line --regexp "^start   lost.desktop: .*: env -i takes LD_PRELOAD away; instead: write .*p11shim run -- before $MADE/specimen in line 3"
 	assert_line --regexp "^start   word.desktop: .*without the library .*; instead: write .*p11shim run -- before $MADE/specimen in line 3"
 	assert_line --regexp '^start   preloaded.desktop: .* with the library already'
-	assert_line --regexp '^start   bus.desktop: .*may not be used.*dbus-1/services/bus.service'
+	assert_line --regexp '^start   bus.desktop: .*without this line.*dbus-1/services/bus.service'
 	assert_line --regexp '^start   try.desktop: .*:4 .*run -- /usr/bin/wrapped$'
 	assert_line "start   done.desktop: $HERE/share/applications/done.desktop:3 starts it with the library already"
 	assert_line --regexp '^start   own.desktop: .*run -- specimen$'
@@ -592,8 +592,8 @@ units_of() {
 		run p11shim check unsure.service
 		assert_success
 		assert_line --regexp "^program unsure.service -> .*/${line%% *}\$"
-		assert_line --regexp '^beware  script: what (env|nice|sh -c) starts cannot be told'
-		assert_line --regexp '^start   unsure.service: .*cannot be told'
+		assert_line --regexp '^beware  script: p11shim cannot tell from that line what (env|nice|sh -c) starts'
+		assert_line --regexp '^start   unsure.service: .*cannot tell from that line'
 		assert_line --index -1 "p11shim run ${line%% *}: may work"
 	done <<-'LINES'
 		env --no-such PROG
@@ -681,14 +681,14 @@ units_of() {
 
 # ---- Word sizes
 
-@test "contract J2: check: without a source directory nobody is told to run make there" {
+@test "contract J2: check: without a source directory it does not say to run make there" {
 	need_compiler gcc -m32
 	gcc -m32 -o small "$ROOT/tests/wrapper/specimen.c"
 	run "$PLACE/bin/p11shim" check ./small
 	assert_failure 1
 	assert_line --regexp '^cannot  machine: .*; instead: install libp11shim for i386 \(Debian: the package libp11shim:i386\)'
 	run p11shim check ./small
-	assert_line --regexp '^cannot  machine: .*; instead: make ARCH=i386'
+	assert_line --regexp '^cannot  machine: .*; instead: run make ARCH=i386'
 }
 
 @test "contract J2: check: libraries that one LD_PRELOAD does not name are told of" {
@@ -778,7 +778,7 @@ is_plain() {
 		run --separate-stderr p11shim check ./user
 	assert_success
 	is_plain
-	assert_line --regexp '^module  nssGröße日本\?.*left alone'
+	assert_line --regexp '^module  nssGröße日本\?.*leaves it alone'
 	# units and menus
 	mkdir -p home/.config/systemd/user home/.local/share/applications
 	printf '[Service]\nExecStart=%s %s\nEnvironment="LD_PRELOAD=/%s"\n' "$MADE/specimen" "$evil" "$evil" \

@@ -117,6 +117,6 @@ library: C_Finalize 0x0"
 	drive forks F3-child-unloads
 }
 
-@test "contract C3 C14: a C_Finalize that the module refuses gives a count to nobody else" {
+@test "contract C3 C14: a C_Finalize that the module refuses gives no other consumer a count" {
 	drive lifecycle C3-refused-finalise
 }

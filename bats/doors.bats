@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The doors (contract A): nobody can tell from dlsym, dlopen, dlmopen and
+# The doors (contract A): no program can tell from dlsym, dlopen, dlmopen and
 # dlclose that the shim is there, except for a consumer that asks a module for
 # its function list.
 #
@@ -49,7 +49,7 @@ same() {
 	run cat "$BATS_TEST_TMPDIR/out-with" "$BATS_TEST_TMPDIR/err-with"
 }
 
-# Before glibc 2.34 whoever uses threads, and so the library, brings libpthread; dlsym
+# Before glibc 2.34 an object that uses threads, and so the library, brings libpthread; dlsym
 # itself then allocates, with the shim or without.
 not_with_libpthread() {
 	! readelf --dynamic "$SHIM" | grep -q libpthread || skip 'dlsym itself allocates on that system'

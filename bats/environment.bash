@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The environment of the tests, whoever calls them and wherever: nothing of the caller's own
+# The environment of the tests, for every caller and in every place: nothing of the caller's own
 # settings decides one. For bats/helper.bash and scripts/check.
 #
 #   clean_environment     unsets what the tests are not told something by, and sets what they

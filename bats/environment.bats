@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The tests themselves: scripts/check and bats/helper.bash come to the same verdict whoever
-# calls them and wherever. A file of tests like any other is called in odd environments.
+# The tests themselves: scripts/check and bats/helper.bash come to the same verdict,
+# however and wherever they are called. A file of tests like any other is called in odd environments.
 #
 # Single quotes hold programs for other shells:
 # shellcheck disable=SC2016
@@ -189,7 +189,7 @@ ended() {
 	run -2 "$ROOT/scripts/check" "$BUILD" /nonexistent/names.bats
 	assert_output --partial 'there is no test file'
 	tests=$HERE/sample.bats:zzz run -2 called
-	assert_output --partial 'no test of it is called zzz'
+	assert_output --partial 'no test in it has a name that matches zzz'
 	run -2 "$ROOT/scripts/check" --help
 	assert_output --partial 'BUILD_DIR [TEST...]'
 }

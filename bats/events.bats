@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Slot events on the mock, whose wait really blocks: everybody is told, and nobody
-# is parked where only a real C_Finalize could wake him.
+# Slot events on the mock, whose wait really blocks: every consumer is told, and none
+# is parked where only a real C_Finalize could wake it.
 
 load helper
 
@@ -20,7 +20,7 @@ load helper
 	drive events D3-joins-later
 }
 
-@test "contract D3: a module that nobody asks for events is not asked" {
+@test "contract D3: a module is not asked for events that no consumer asks for" {
 	drive events D3-not-asked-unasked
 }
 

@@ -107,8 +107,8 @@ observe() {
 	see "$FINDINGS/double-finalise" "$SOFTHSM2_MODULE"
 	assert_success
 	found 'double-finalise double-finalise libsofthsm2.so C_Finalize'
-	account 0 0 'C_Finalize of double-finalise' tidy_up_twice C_Finalize
-	account 0 1 'finalised before by double-finalise' tidy_up C_Finalize
+	account 0 0 'C_Finalize by double-finalise' tidy_up_twice C_Finalize
+	account 0 1 'finalised earlier by double-finalise' tidy_up C_Finalize
 	account 0 2 'initialised by double-finalise' start_up C_Initialize
 	logged
 }
@@ -119,8 +119,8 @@ observe() {
 	see "$FINDINGS/double-finalise" "$SOFTHSM2_MODULE"
 	assert_success
 	found 'double-finalise double-finalise libsofthsm2.so C_Finalize'
-	account 0 0 'C_Finalize of double-finalise' tidy_up_twice C_Finalize
-	account 0 1 'finalised before by double-finalise' tidy_up C_Finalize
+	account 0 0 'C_Finalize by double-finalise' tidy_up_twice C_Finalize
+	account 0 1 'finalised earlier by double-finalise' tidy_up C_Finalize
 	account 0 2 'initialised by double-finalise' start_up C_Initialize
 	logged
 }
@@ -129,7 +129,7 @@ observe() {
 	see "$FINDINGS/double-finalise" "$SOFTHSM2_MODULE" guest
 	assert_success
 	found 'double-finalise guest.so libsofthsm2.so C_Finalize'
-	account 0 0 'C_Finalize of guest.so' guest_finalises C_Finalize
+	account 0 0 'C_Finalize by guest.so' guest_finalises C_Finalize
 	account 0 1 'initialised by double-finalise' start_up C_Initialize
 	logged
 }
@@ -140,10 +140,10 @@ observe() {
 	see "$FINDINGS/double-finalise" "$SOFTHSM2_MODULE" guest
 	found 'double-finalise guest.so libsofthsm2.so C_Finalize' \
 		'double-finalise double-finalise libsofthsm2.so C_Finalize'
-	account 0 0 'C_Finalize of guest.so' guest_finalises C_Finalize
+	account 0 0 'C_Finalize by guest.so' guest_finalises C_Finalize
 	account 0 1 'initialised by double-finalise' start_up C_Initialize
-	account 1 0 'C_Finalize of double-finalise' tidy_up C_Finalize
-	account 1 1 'finalised before by guest.so' guest_finalises C_Finalize
+	account 1 0 'C_Finalize by double-finalise' tidy_up C_Finalize
+	account 1 1 'finalised earlier by guest.so' guest_finalises C_Finalize
 	account 1 2 'initialised by double-finalise' start_up C_Initialize
 	logged
 }
@@ -185,8 +185,8 @@ told_once() {
 	assert_output - <<-EOT
 		libnss3.so
 		libnss3.so finalised libsofthsm2.so, which libp11-kit.so.0 had finalised already
-		C_Finalize of libnss3.so: libnss3.so
-		finalised before by libp11-kit.so.0: libp11-kit.so.0
+		C_Finalize by libnss3.so: libnss3.so
+		finalised earlier by libp11-kit.so.0: libp11-kit.so.0
 		initialised by libp11-kit.so.0: libp11-kit.so.0
 	EOT
 	# and between the two NSS used it
@@ -211,7 +211,7 @@ told_once() {
 	see "$FINDINGS/use-after-finalise" "$SOFTHSM2_MODULE"
 	assert_success
 	found 'use-after-finalise use-after-finalise libsofthsm2.so C_GetInfo'
-	account 0 0 'the call, by use-after-finalise' go_on_asking C_GetInfo
+	account 0 0 'the call by use-after-finalise' go_on_asking C_GetInfo
 	account 0 1 'finalised by use-after-finalise' tidy_up C_Finalize
 	account 0 2 'initialised by use-after-finalise' start_up C_Initialize
 	logged
@@ -223,8 +223,8 @@ told_once() {
 	see "$FINDINGS/use-after-finalise" "$SOFTHSM2_MODULE"
 	assert_success
 	found 'use-after-finalise use-after-finalise libsofthsm2.so C_GetInfo'
-	account 0 0 'the call, by use-after-finalise' go_on_asking C_GetInfo
-	account 0 1 'finalised before by use-after-finalise' tidy_up C_Finalize
+	account 0 0 'the call by use-after-finalise' go_on_asking C_GetInfo
+	account 0 1 'finalised earlier by use-after-finalise' tidy_up C_Finalize
 	account 0 2 'initialised by use-after-finalise' start_up C_Initialize
 	logged
 }
@@ -239,11 +239,11 @@ told_once() {
 	assert_success
 	found 'use-after-finalise use-after-finalise libsofthsm2.so C_GetInfo' \
 		'double-finalise use-after-finalise libsofthsm2.so C_Finalize'
-	account 0 0 'the call, by use-after-finalise' go_on_asking C_GetInfo
-	account 0 1 'finalised before by guest.so' guest_finalises C_Finalize
+	account 0 0 'the call by use-after-finalise' go_on_asking C_GetInfo
+	account 0 1 'finalised earlier by guest.so' guest_finalises C_Finalize
 	account 0 2 'initialised by guest.so' guest_initialises C_Initialize
-	account 1 0 'C_Finalize of use-after-finalise' tidy_up C_Finalize
-	account 1 1 'finalised before by guest.so' guest_finalises C_Finalize
+	account 1 0 'C_Finalize by use-after-finalise' tidy_up C_Finalize
+	account 1 1 'finalised earlier by guest.so' guest_finalises C_Finalize
 	account 1 2 'initialised by guest.so' guest_initialises C_Initialize
 	logged
 }
@@ -254,7 +254,7 @@ told_once() {
 		see "$FINDINGS/use-before-initialise" "$SOFTHSM2_MODULE"
 		assert_success
 		found 'use-before-initialise use-before-initialise libsofthsm2.so C_GetSlotList'
-		account 0 0 'the call, by use-before-initialise' ask_too_early C_GetSlotList
+		account 0 0 'the call by use-before-initialise' ask_too_early C_GetSlotList
 		assert_equal ${#ACCOUNTS[@]} 1
 		logged
 	done
@@ -296,8 +296,8 @@ told_once() {
 		see "$FINDINGS/sessions-leaked" "$SOFTHSM2_MODULE"
 		assert_success
 		found 'sessions-leaked sessions-leaked libsofthsm2.so C_Finalize'
-		account 0 0 'C_Finalize of sessions-leaked' leave_them_open C_Finalize
-		account 0 1 'one of them opened by sessions-leaked' open_and_forget C_OpenSession
+		account 0 0 'C_Finalize by sessions-leaked' leave_them_open C_Finalize
+		account 0 1 'one of the sessions opened by sessions-leaked' open_and_forget C_OpenSession
 		run jq -r '.[0].args.text' <<<"$FOUND"
 		assert_output --regexp '[^0-9]3$'
 		logged
@@ -369,7 +369,7 @@ told_once() {
 
 inherited() {
 	found "inherited-handle inherited-handle $1 C_GetSessionInfo"
-	account 0 0 'the call, by inherited-handle' use_in_child C_GetSessionInfo
+	account 0 0 'the call by inherited-handle' use_in_child C_GetSessionInfo
 	account 0 1 'session opened by inherited-handle' open_in_parent C_OpenSession
 	account 0 2 'initialised in the parent by inherited-handle' start_in_parent C_Initialize
 	logged
@@ -437,7 +437,7 @@ inherited() {
 		see "$FINDINGS/finalise-in-child" "$SOFTHSM2_MODULE"
 		assert_success
 		found 'finalise-in-child finalise-in-child libsofthsm2.so C_Finalize'
-		account 0 0 'C_Finalize in the child, by finalise-in-child' tidy_up_in_child C_Finalize
+		account 0 0 'C_Finalize in the child by finalise-in-child' tidy_up_in_child C_Finalize
 		account 0 1 'initialised in the parent by finalise-in-child' start_in_parent C_Initialize
 		run jq '.[0] | .pid == .args.stacks[0].pid and .pid != .args.stacks[1].pid' <<<"$FOUND"
 		assert_output true
@@ -452,9 +452,9 @@ inherited() {
 
 at_exit() {
 	found "call-at-exit call-at-exit $1 C_GetSlotList" "call-at-exit call-at-exit $1 C_Finalize"
-	account 0 0 'the call, by call-at-exit' ask_at_exit C_GetSlotList
+	account 0 0 'the call by call-at-exit' ask_at_exit C_GetSlotList
 	account 0 1 'initialised by call-at-exit' start_up C_Initialize
-	account 1 0 'the call, by call-at-exit' finalise_at_exit C_Finalize
+	account 1 0 'the call by call-at-exit' finalise_at_exit C_Finalize
 	account 1 1 'initialised by call-at-exit' start_up C_Initialize
 	logged
 }
@@ -482,7 +482,7 @@ at_exit() {
 		at_exit libsofthsm2.so
 	else
 		found 'call-at-exit call-at-exit libsofthsm2.so C_GetSlotList'
-		account 0 0 'the call, by call-at-exit' ask_at_exit C_GetSlotList
+		account 0 0 'the call by call-at-exit' ask_at_exit C_GetSlotList
 		account 0 1 'initialised by call-at-exit' start_up C_Initialize
 		logged
 	fi
@@ -500,14 +500,14 @@ at_exit() {
 # ---- others' logins and wishes
 
 # bats test_tags=core
-@test "contract I4: someone else's logout, also only observed; none if nobody needs the login" {
+@test "contract I4: someone else's logout, also only observed; none if no other consumer needs the login" {
 	for P11SHIM_MODE in normal observe; do
 		export P11SHIM_MODE
 		see "$FINDINGS/others-logout" "$SOFTHSM2_MODULE"
 		assert_success
 		only others-logout
 		found 'others-logout guest.so libsofthsm2.so C_Logout'
-		account 0 0 'C_Logout of guest.so' guest_logs_out C_Logout
+		account 0 0 'C_Logout by guest.so' guest_logs_out C_Logout
 		account 0 1 'logged in by others-logout' log_in C_Login
 		see "$FINDINGS/others-logout" "$SOFTHSM2_MODULE" "done"
 		assert_success
@@ -528,7 +528,7 @@ differ() {
 	assert_success
 	only incompatible-arguments
 	found 'incompatible-arguments guest.so libsofthsm2.so C_Initialize'
-	account 0 0 'C_Initialize of guest.so' guest_initialises C_Initialize
+	account 0 0 'C_Initialize by guest.so' guest_initialises C_Initialize
 	account 0 1 'initialised by incompatible-arguments' start_up C_Initialize
 	run jq -r '.[0].args.text' <<<"$FOUND"
 	assert_output --partial "$2"
@@ -569,7 +569,7 @@ differ() {
 		see "$FINDINGS/incompatible-arguments" "$SOFTHSM2_MODULE" callbacks
 		assert_success
 		found 'incompatible-arguments incompatible-arguments libsofthsm2.so C_Initialize'
-		account 0 0 'C_Initialize of incompatible-arguments' start_up C_Initialize
+		account 0 0 'C_Initialize by incompatible-arguments' start_up C_Initialize
 		run resolve "$(jq -r '.[0].args.stacks[0].stack[1]' <<<"$FOUND")"
 		assert_output --partial half_the_callbacks
 		logged
@@ -580,8 +580,8 @@ differ() {
 
 in_flight() {
 	found 'call-in-flight call-in-flight fragile.so C_Finalize'
-	account 0 0 'C_Finalize of call-in-flight' finalise_too_early C_Finalize
-	account 0 1 'C_GetInfo of call-in-flight' take_long C_GetInfo
+	account 0 0 'C_Finalize by call-in-flight' finalise_too_early C_Finalize
+	account 0 1 'C_GetInfo by call-in-flight' take_long C_GetInfo
 	run jq '.[0].args.stacks | .[0].tid != .[1].tid' <<<"$FOUND"
 	assert_output true
 }
@@ -663,7 +663,7 @@ clean_tools() {
 	clean_tools
 }
 
-@test "contract I4: nothing is found in NSS and GnuTLS that share a module, whoever comes and leaves first" {
+@test "contract I4: nothing is found in NSS and GnuTLS that share a module, whichever comes and leaves first" {
 	local first leaves
 
 	for first in nss gnutls; do
@@ -738,7 +738,7 @@ clean_tools() {
 	run jq -r '.[].args.stacks | (.[] | "\(.what): \(.stack[0] | sub(".*/"; "") | sub("\\+.*"; ""))"),
 		(.[0].stack | any(contains("/libstrongswan.so")))' <<<"$FOUND"
 	assert_output - <<-EOT
-		the call, by libstrongswan-pkcs11.so: libstrongswan-pkcs11.so
+		the call by libstrongswan-pkcs11.so: libstrongswan-pkcs11.so
 		initialised by libstrongswan-pkcs11.so: libstrongswan-pkcs11.so
 		true
 	EOT
@@ -756,8 +756,8 @@ clean_tools() {
 	P11SHIM_MODE=observe see "$FINDINGS/double-finalise" "$FRAGILE"
 	assert_equal "$status" 139
 	found 'double-finalise double-finalise fragile.so C_Finalize'
-	account 0 0 'C_Finalize of double-finalise' tidy_up_twice C_Finalize
-	account 0 1 'finalised before by double-finalise' tidy_up C_Finalize
+	account 0 0 'C_Finalize by double-finalise' tidy_up_twice C_Finalize
+	account 0 1 'finalised earlier by double-finalise' tidy_up C_Finalize
 	see "$FINDINGS/double-finalise" "$FRAGILE"
 	assert_success
 	found 'double-finalise double-finalise fragile.so C_Finalize'
@@ -795,7 +795,7 @@ told() {
 	assert_line --index 0 --regexp "^==p11shim== $1 in process [0-9]+, thread [0-9]+, $2"
 	assert_line --index 1 '==p11shim== the last life-cycle events:'
 	assert_line --regexp '^  20[0-9TZ:.-]+ pid=[0-9]+ tid=[0-9]+ consumer=crash module=fragile.so C_Initialize CKR_OK$'
-	assert_line '==p11shim== calls in flight:'
+	assert_line '==p11shim== calls that were running:'
 	assert_line '==p11shim== the stack, as objects and offsets:'
 	assert_line --regexp '^  #[0-9]+ .*/libc\.so\.6\+0x[0-9a-f]+$'
 	frame=$(sed -nE 's|^  #[0-9]+ (.*/crash\+0x.*)|\1|p' errors | head -n 1)
@@ -847,7 +847,7 @@ told() {
 	P11SHIM_MODE=observe dies inside handler
 	assert_line --partial 'own handler: signal 11, code '
 	run cat errors
-	assert_line --regexp '^  C_Finalize of crash in fragile.so, thread '
+	assert_line --regexp '^  C_Finalize by crash in fragile.so, thread '
 }
 
 @test "contract I5: a handler that the program sets later has its place: nothing is written" {
@@ -890,17 +890,17 @@ killed() {
 
 # flying: the calls in flight, as they were written, and as they are in the trace.
 flying() {
-	sed -n '/calls in flight:/,/the stack/s/^  \([^,]*\), thread.*called from \(.*\)/\1\n\2/p' errors
+	sed -n '/calls that were running:/,/the stack/s/^  \([^,]*\), thread.*called from \(.*\)/\1\n\2/p' errors
 	jq -rRn 'inputs | select(. != "[") | rtrimstr(",") | fromjson | select(.cat == "crash").args.in_flight[] |
-		"\(.call) of \(.consumer) in \(.module)"' "$TRACE"
+		"\(.call) by \(.consumer) in \(.module)"' "$TRACE"
 }
 
 @test "contract I5: calls in flight, of another thread and of the one that crashes" {
 	dies busy
 	told SIGSEGV 'address 0x1230$' fault FAULTY
 	run flying
-	assert_line --index 0 'C_GetInfo of crash in fragile.so'
-	assert_line --index 2 'C_GetInfo of crash in fragile.so'
+	assert_line --index 0 'C_GetInfo by crash in fragile.so'
+	assert_line --index 2 'C_GetInfo by crash in fragile.so'
 	run resolve "${lines[1]}"
 	assert_output --regexp '^be_busy: .*C_GetInfo'
 
@@ -909,8 +909,8 @@ flying() {
 		env LD_PRELOAD="$SHIM" "$FINDINGS/double-finalise" "$FRAGILE"
 	assert_output --partial 'signal 11'
 	run flying
-	assert_line --index 0 'C_Finalize of double-finalise in fragile.so'
-	assert_line --index 2 'C_Finalize of double-finalise in fragile.so'
+	assert_line --index 0 'C_Finalize by double-finalise in fragile.so'
+	assert_line --index 2 'C_Finalize by double-finalise in fragile.so'
 }
 
 # The pipe is full in the middle of the report, until the second thread has crashed too.

@@ -23,7 +23,7 @@ setup_file() {
 setup() {
 	export LC_ALL=C TZ=UTC
 	cd "$BATS_TEST_TMPDIR" || return 1
-	# Nobody's own settings of these programs.
+	# No user's own settings of these programs.
 	export HOME=$BATS_TEST_TMPDIR/home
 	mkdir home
 }

@@ -17,9 +17,9 @@
 #
 # What cannot be tried everywhere is skipped, and says why. WHAT goes on after "only root can":
 #
-#   need_root WHAT       of whoever is not root
-#   need_mounts WHAT     of whoever may not mount: not root, or in a container that forbids it
-#   need_other_user WHAT of whoever may not become user 65534, with setpriv
+#   need_root WHAT       where the tests do not run as root
+#   need_mounts WHAT     where they may not mount: not root, or in a container that forbids it
+#   need_other_user WHAT where they may not become user 65534, with setpriv
 #   need_program NAME... where one of these is not installed
 #   need_module NAME     where that module is not installed; $module is its path
 #   need_compiler  skip where this compiler makes no program

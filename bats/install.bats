@@ -316,7 +316,7 @@ noted() {
 	[ "$(wc -l <pids)" -eq "$1" ]
 }
 
-# Of those that were noted, none lives; zombies may wait for whoever has inherited them.
+# Of those that were noted, none lives; zombies may wait for the process that has inherited them.
 none_lives() {
 	local pid
 

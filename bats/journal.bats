@@ -59,7 +59,7 @@ sys.exit(os.waitpid(pid, 0)[1] != 0)' "$SOFTHSM2_MODULE"
 	[ "$(cut -d ' ' -f 2 "$P11SHIM_LOG" | sort -u | wc -l)" -eq 2 ]
 }
 
-@test "a log that cannot be written harms nobody: full disk, directory, no such path, pipe, closed stderr" {
+@test "a log that cannot be written does no harm: full disk, directory, no such path, pipe, closed stderr" {
 	list_objects >"$BATS_TEST_TMPDIR/expected" 2>&1
 	mkfifo "$BATS_TEST_TMPDIR/fifo"
 	for log in /dev/full "$BATS_TEST_TMPDIR" /nonexistent/log "$BATS_TEST_TMPDIR/fifo"; do

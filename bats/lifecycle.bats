@@ -116,7 +116,7 @@ not_with_asan() {
 	drive lifecycle C4-finalised-view
 }
 
-@test "contract C4: while nobody has it initialised no call reaches the module" {
+@test "contract C4: while no consumer has it initialised no call reaches the module" {
 	drive lifecycle C4-not-initialised-by-anybody
 }
 
@@ -128,7 +128,7 @@ not_with_asan() {
 	drive lifecycle C5-failing-initialise
 }
 
-@test "contract C6: a module that somebody unseen initialised is never finalised" {
+@test "contract C6: a module that was initialised out of sight is never finalised" {
 	drive lifecycle C6-initialised-by-somebody-unseen
 }
 
@@ -383,7 +383,7 @@ not_with_asan() {
 }
 
 # bats test_tags=long
-@test "contract B C D: 20,000 random steps as the model says, a seed that nobody chose" {
+@test "contract B C D: 20,000 random steps as the model says, with a random seed" {
 	local seed
 
 	seed=$(date +%s)

@@ -12,7 +12,7 @@ setup_file() {
 	export TREE=$BATS_FILE_TMPDIR/tree NASTY_MODULE=$BATS_FILE_TMPDIR/nasty.so
 	command_tree "$TREE"
 	gcc -shared -fPIC -I"$ROOT/shim" -o "$NASTY_MODULE" "$ROOT/tests/wrapper/nasty.c"
-	# whoever is another user finds it
+	# another user can reach it
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR/.." "$BATS_FILE_TMPDIR"
 }
 
@@ -67,7 +67,7 @@ answers_all() {
 		assert_equal "$how: ${lines[*]}" \
 			"$how: "$'cryptoki\t2.40 manufacturer\tNobody description\tNasty version\t1.2 asked 0'
 	done
-	# more ancestors than anybody counts
+	# more ancestors than p11shim-info counts
 	for how in kill-ancestors stop-ancestors; do
 		deep=40 info "$how"
 		assert_success
@@ -78,19 +78,19 @@ answers_all() {
 	assert_line 'asked 1'
 }
 
-@test "contract J1: list: a module that signals its parent, its ancestors, its group or everybody stops nobody: root" {
+@test "contract J1: list: a module that signals its parent, its ancestors, its group or all processes stops no other process: root" {
 	[ "$(id -u)" -eq 0 ] || skip "this is about root"
 	need_apart
 	answers_all
 }
 
-@test "contract J1: list: a module that signals its parent, its ancestors, its group or everybody stops nobody: a user" {
+@test "contract J1: list: a module that signals its parent, its ancestors, its group or all processes stops no other process: a user" {
 	need_apart
 	as_somebody
 	answers_all
 }
 
-@test "contract J1: list: a module that signals its parent, its ancestors, its group or everybody stops nobody: root without privileges" {
+@test "contract J1: list: a module that signals its parent, its ancestors, its group or all processes stops no other process: root without privileges" {
 	[ "$(id -u)" -eq 0 ] || skip "this is about root"
 	need_apart
 	without_privileges
@@ -308,7 +308,7 @@ nothing_obeyed() {
 	while read -r asked meant; do
 		run p11shim config "$asked"
 		assert_success
-		assert_line "p11shim: not there: $asked; did you mean $meant? What would hold for $asked:"
+		assert_line "p11shim: not there: $asked; did you mean $meant? These settings would hold for $asked:"
 		assert_line 'p11shim: ignored: P11SHIM_FROK: no such setting: frok; did you mean fork?'
 	done <<-TABLE
 		LIBMYDEVICE-P11.SO libmydevice-p11.so
@@ -318,7 +318,7 @@ nothing_obeyed() {
 	TABLE
 	for asked in nothing-like-it.so libcknfast.so; do
 		run p11shim config "$asked"
-		assert_line "p11shim: not there: $asked; what would hold for it:"
+		assert_line "p11shim: not there: $asked; these settings would hold for it:"
 	done
 	run p11shim config libmydevice-p11.so
 	refute_output --partial 'not there'

@@ -25,7 +25,7 @@ held() {
 	held D2-held-leaves
 }
 
-@test "contract D2: held, nobody is logged out whom nobody wished out, nor on another token" {
+@test "contract D2: held, no consumer is logged out unless one asked for it, nor on another token" {
 	held D2-held-not-wished
 }
 
@@ -60,13 +60,13 @@ held() {
 	export P11SHIM_DRAIN=yes P11SHIM_LOG=$BATS_TEST_TMPDIR/log
 	breaks drain C2-drain-bounded
 	assert_output --partial "C_Finalize while 1 calls are inside"
-	grep -q 'finding call-in-flight: .* though calls did not come back in time: 1' "$P11SHIM_LOG"
+	grep -q 'finding call-in-flight: .* although calls in it did not return in time: 1' "$P11SHIM_LOG"
 }
 
 # in_flight: the log tells of one finding, and that is it; the report of the crash may repeat it.
 in_flight() {
 	run bash -c 'grep -o " finding .*" "$1" | sort -u' - "$P11SHIM_LOG"
-	assert_line --regexp '^ finding call-in-flight: consumer-1.so finalised .* last, with calls still in it: 1'
+	assert_line --regexp '^ finding call-in-flight: consumer-1.so was the last to finalise .*, while calls were still running in it: 1'
 	assert_equal "${#lines[@]}" 1
 }
 

@@ -192,7 +192,7 @@ shared=(
 			next
 		}
 		!/^[a-z-]+ = [^ ].*[^ ]$/ { wrong("neither section nor setting nor comment"); next }
-		section == "" { wrong("before any section") }
+		section == "" { wrong("before the first section") }
 		{
 			key = $1
 			value = $0
@@ -435,7 +435,7 @@ all_keys() {
 		/usr/bin/python3 "$BATS_TEST_TMPDIR/look.py" "$copies"/of-{the-administrator,a-package,nobody}.so
 	loaded of-the-administrator.so
 	loaded of-a-package.so
-	! loaded of-nobody.so || fail "known by nobody"
+	! loaded of-nobody.so || fail "of-nobody.so is taken for a known module"
 	no_complaint
 }
 

@@ -90,7 +90,7 @@ shows_something() {
 
 # ---- What is on it
 
-@test "contract I6: the page asks nobody for anything, and complains of nothing" {
+@test "contract I6: the page loads nothing from elsewhere, and complains of nothing" {
 	run grep -oE "(https?:)?//[a-z0-9.]+\.[a-z]+[^\"' ]*" "$WORK/pages/rich.html"
 	assert_output 'http://www.w3.org/2000/svg
 http://www.w3.org/2000/svg

@@ -105,7 +105,7 @@ meet() {
 
 # ---- Three consumers on SoftHSM, each with a thread and 50 sessions
 
-@test "contract D1: C_CloseAllSessions and the last C_Finalize take nobody else's sessions" {
+@test "contract D1: C_CloseAllSessions and the last C_Finalize take no other consumer's sessions" {
 	run with_shim "$PROGRAMS/crowds" --rounds 12
 	assert_success
 	assert_output "12 rounds: ok"

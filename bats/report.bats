@@ -172,17 +172,17 @@ line_of() {
 	cp "$OBJECTS/signer" "$BATS_TEST_TMPDIR/changed/libplugin.so"
 	sed "s|$OBJECTS|$BATS_TEST_TMPDIR/changed|g" "$RICH" >"$BATS_TEST_TMPDIR/trace"
 	report --json "$BATS_TEST_TMPDIR/trace" >"$BATS_TEST_TMPDIR/json"
-	jq -e '(.notes == ["no functions and lines for libplugin.so, which has changed since: \($ARGS.named.path)"])
+	jq -e '(.notes == ["no functions and lines for libplugin.so, which has changed since the trace was written: \($ARGS.named.path)"])
 		and all(.. | objects | select(.object? and (.object | endswith("libplugin.so"))); .function == null)
 		and any(.. | objects | select(.object?); .function == "load_plugins")' \
 		--arg path "$BATS_TEST_TMPDIR/changed/libplugin.so" "$BATS_TEST_TMPDIR/json"
 	rm "$BATS_TEST_TMPDIR/changed/libplugin.so"
 	run report "$BATS_TEST_TMPDIR/trace"
-	assert_line '  note: no functions and lines for what is not on this machine: libplugin.so'
+	assert_line '  note: no functions and lines for objects that are not on this machine: libplugin.so'
 	assert_line --regexp '#0 libplugin.so\+0x[0-9a-f]+$'
 }
 
-@test "contract I6: without eu-addr2line stacks are objects and offsets, said once; --no-symbols asks nobody" {
+@test "contract I6: without eu-addr2line stacks are objects and offsets, said once; --no-symbols looks up nothing" {
 	mkdir "$BATS_TEST_TMPDIR/bin"
 	for tool in jq cat mktemp rm mkdir dirname readlink sed head tr od printf sh; do
 		ln -s "$(type -P "$tool")" "$BATS_TEST_TMPDIR/bin/$tool"
@@ -214,7 +214,7 @@ line_of() {
 	{ cat "$RICH" && printf '{"ph":"X","cat\nnonsense\n{"ph":"i"},\n[1,2],\n\377\376\n7,\n\n]\n'; } >"$BATS_TEST_TMPDIR/trace"
 	run report "$BATS_TEST_TMPDIR/trace"
 	assert_success
-	assert_line '  note: 6 lines could not be read (cut off, or a full disk) and left out'
+	assert_line '  note: 6 lines could not be read, and are left out (the disk was full, or a process was killed while it wrote)'
 	assert_line '  3 processes, 2 modules, 4 consumers, 2,047 calls (22 failed)'
 }
 
@@ -298,7 +298,7 @@ line_of() {
 	cp "$RICH" trace
 	run report
 	assert_failure 2
-	assert_line --index 0 'p11shim report: no trace given: name the file that P11SHIM_TRACE named'
+	assert_line --index 0 'p11shim report: no trace given: name the file that the library wrote with P11SHIM_TRACE'
 	assert_line --index 1 'p11shim report: see p11shim report --help'
 	for arguments in '--jsn trace' '--json --html page trace' '--html' '--html=' '--html trace' '- -' 'trace --json' \
 		'--html trace trace' '--html ./trace trace'; do

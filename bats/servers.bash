@@ -76,7 +76,7 @@ start_readers() {
 }
 
 # On this network, though we may not see the process (of a container, say): at pcscd's own
-# place, or where a virtual reader waits for its card (port 0x8C7B). Nobody is connected to:
+# place, or where a virtual reader waits for its card (port 0x8C7B). Nothing is connected to:
 # that would be a card.
 somebody_listens() {
 	grep -q '/pcscd/pcscd\.comm$' /proc/net/unix ||

@@ -24,11 +24,11 @@ setup() {
 }
 
 # probed ENVIRONMENT...: which fork is set (3: off, as the file under test says), then what the
-# journal has to say of a file that others may write, without the numbers.
+# journal says of a file that other users can write to, without the numbers.
 probed() {
 	: >"$BATS_TEST_TMPDIR/log"
 	run env "$@" P11SHIM_LOG="$BATS_TEST_TMPDIR/log" "$BUILD/unit/test-settings" probe
-	answer="${output%% *} $(sed -n 's/.* settings .*p11shim.conf: others may write it (\(.*\)owner .*/\1refused/p' "$BATS_TEST_TMPDIR/log")"
+	answer="${output%% *} $(sed -n 's/.* settings .*p11shim.conf: other users can write to it (\(.*\)owner .*/\1refused/p' "$BATS_TEST_TMPDIR/log")"
 }
 
 # In a directory that no other user can reach or change.
@@ -44,14 +44,14 @@ teardown() {
 	[ -z "${place:-}" ] || rm -rf "$place"
 }
 
-@test "contract H2: root takes settings only from files that nobody else may write" {
+@test "contract H2: root takes settings only from files that no other user can write to" {
 	[ "$(id -u)" -eq 0 ] || skip "this is about root"
 	own_directory
 	file=$home/.config/p11shim/p11shim.conf
 	ours=(-u XDG_CONFIG_HOME HOME="$home")
 	probed "${ours[@]}"
 	assert_equal "$answer" 'fork=3 '
-	# somebody else's, or a group's, or everybody's: the file, and each directory above it
+	# another user's, or a group's, or writable for all: the file, and each directory above it
 	while read -r change target what; do
 		case $change in
 		own) chown 65534 "$target" ;;
@@ -74,7 +74,7 @@ teardown() {
 		own $home a_directory_on_its_path:_
 		own $place a_directory_on_its_path:_
 	TABLE
-	# the same for XDG_CONFIG_HOME, and for a file that somebody has named
+	# the same for XDG_CONFIG_HOME, and for a file that P11SHIM_CONFIG names
 	chown 65534 "$home"
 	probed XDG_CONFIG_HOME="$home/.config"
 	assert_equal "$answer" 'fork=0 a directory on its path: refused'
@@ -118,7 +118,7 @@ teardown() {
 		install -m 666 /dev/null "$place/log/log"
 		run setpriv --reuid 65533 --regid 65533 --clear-groups env -u XDG_CONFIG_HOME HOME="$home" \
 			P11SHIM_LOG="$place/log/log" "$@" "$place/test-settings" probe
-		answer="${output%% *} $(sed -n 's/.* settings .*: others may write it (\(.*\)owner .*/\1refused/p' "$place/log/log")"
+		answer="${output%% *} $(sed -n 's/.* settings .*: other users can write to it (\(.*\)owner .*/\1refused/p' "$place/log/log")"
 	}
 	as_user A=
 	assert_equal "$answer" 'fork=3 '
@@ -140,7 +140,7 @@ teardown() {
 	file=$home/.config/p11shim/p11shim.conf
 	chown 65534 "$file"
 	export -n XDG_CONFIG_HOME
-	told="p11shim: ignored: $file: others may write it (owner 65534, mode 0644)"
+	told="p11shim: ignored: $file: other users can write to it (owner 65534, mode 0644)"
 	for way in config 'config libsofthsm2.so' 'run true' 'list --seconds 9'; do
 		# shellcheck disable=SC2086 # words
 		run env -u XDG_CONFIG_HOME HOME="$home" timeout 60 "$ROOT/scripts/p11shim" $way

@@ -142,7 +142,7 @@ links() {
 	(cd "$top/etc" && find . -type l ! -path '*/K*' | sort)
 }
 
-@test "setup: nothing is missing: not a word, and nobody is asked" {
+@test "setup: nothing is missing: it says and asks nothing" {
 	echo pkgconf >>installed
 	run set_up fuzz </dev/null
 	[ "$status" -eq 0 ]
@@ -229,7 +229,7 @@ links() {
 	installed_something
 	# an old package's unit that has another name now is the machine's own
 	assert_equal "$(links)" "$({ cat before; echo ./systemd/system/old.wants/renamed.service; } | sort)"
-	[[ $output = *"left disabled: getty@tty1.service nginx.service sysv (to have one: systemctl enable NAME"* ]]
+	[[ $output = *"left these services disabled: getty@tty1.service nginx.service sysv (to enable one: systemctl enable NAME"* ]]
 	[ ! -e "$top/etc/systemd/system/multi-user.target.wants" ]
 	[ -d "$top/etc/systemd/system/old.wants" ]
 	# as update-rc.d would leave it, so that an upgrade does not begin anew
@@ -325,14 +325,14 @@ installing() {
 	touch mess
 	run set_up fuzz </dev/null
 	[ "$status" -eq 0 ]
-	[[ $output = *"packages are left half installed"* ]]
+	[[ $output = *"packages are still half installed"* ]]
 	[ -e "$state/links" ]
 	[ ! -e "$policy" ]
 	rm mess
 	"$T/bin/enable"
 	run set_up fuzz </dev/null
 	[ "$status" -eq 0 ]
-	[[ $output = *"broken off"*"left disabled: getty@tty1.service nginx.service sysv"* ]]
+	[[ $output = *"an earlier run was interrupted"*"left these services disabled: getty@tty1.service nginx.service sysv"* ]]
 	grep -q 'dpkg --configure -a' calls
 	assert_equal "$(links)" "$(cat before)"
 	[ ! -e "$policy" ]
@@ -343,11 +343,11 @@ installing() {
 	[ ! -s calls ]
 }
 
-@test "setup: apt-get fails: once more with fresh lists, then it says so and cleans up" {
+@test "setup: apt-get fails: again with new lists, then it says so and cleans up" {
 	touch broken
 	run set_up fuzz </dev/null
 	[ "$status" -eq 1 ]
-	[[ $output = *"once more with fresh package lists"* ]]
+	[[ $output = *"trying again with new package lists"* ]]
 	[ "$(grep -c '^apt-get .* update' calls)" -eq 1 ]
 	[ ! -e "$policy" ]
 	[ ! -e "$state" ]
@@ -373,7 +373,7 @@ installing() {
 	cp bin/{id,dpkg-query,apt-cache,apt-get} few/
 	run env PATH="$T/few" timeout 60 "$ROOT/scripts/setup" fuzz </dev/null
 	[ "$status" -eq 0 ]
-	assert_equal "$output" "setup: neither root nor sudo; please install: pkgconf"
+	assert_equal "$output" "setup: you are not root, and there is no sudo; please install: pkgconf"
 	run ! installed_something
 	rm few/clang
 	run env PATH="$T/few" timeout 60 "$ROOT/scripts/setup" fuzz </dev/null
@@ -430,7 +430,7 @@ installing() {
 	run ! grep clang <(grep -v -e --print-uris calls)
 }
 
-# Whoever adds a package to the one table thinks of those who have no apt.
+# A package that is added to the one table has to be added for systems without apt, too.
 @test "setup: what Debian's packages give, is looked for elsewhere, too" {
 	mkdir few
 	for tool in sh env uname cat sed awk grep tr head tail sort printf dirname; do

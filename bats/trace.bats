@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The trace: that it is one, whatever becomes of the processes that write it; what
-# stands in it; and that nobody is harmed where it, or the log, cannot be written.
+# stands in it; and that no program is harmed where it, or the log, cannot be written.
 # The programs are in tests/trace; schema.jq there says what a trace is.
 # shellcheck disable=SC2030,SC2031 # each test, with its settings, is a shell of its own
 # shellcheck disable=SC2016 # for jq
@@ -242,7 +242,7 @@ killed_after() {
 	mkfifo "$BATS_TEST_TMPDIR/gate" "$BATS_TEST_TMPDIR/waiting"
 	for i in $(seq 50); do
 		trace=$BATS_TEST_TMPDIR/together-$i
-		# Opened here for both sides, so that nobody waits for the other.
+		# Opened here for both sides, so that neither waits for the other.
 		exec 7<>"$BATS_TEST_TMPDIR/waiting" 8<>"$BATS_TEST_TMPDIR/gate"
 		exec 9<"$BATS_TEST_TMPDIR/gate"
 		for _ in 1 2 3; do
@@ -479,7 +479,7 @@ both() {
 }
 
 # bats test_tags=core
-@test "contract I2 I3: a full disk, a directory, no such directory: nobody is harmed" {
+@test "contract I2 I3: a full disk, a directory, no such directory: no program is harmed" {
 	for file in /dev/full "$BATS_TEST_TMPDIR" /nonexistent/file /proc/self/mem "$BATS_TEST_TMPDIR/log/file"; do
 		: >"$log"
 		both "$file" "$file"

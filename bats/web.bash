@@ -37,7 +37,7 @@ need_servers_token() {
 	find_port
 }
 
-# Sets port, where nobody listens; below those that outgoing connections are given.
+# Sets port, where no process listens; below those that outgoing connections are given.
 find_port() {
 	for ((port = 20000 + RANDOM % 12000; ; port++)); do
 		(: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break

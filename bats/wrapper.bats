@@ -15,7 +15,7 @@ setup_file() {
 	mkdir -p "$MADE" "$TREE/build/i386"
 	command_tree "$TREE"
 	gcc -o "$MADE/specimen" "$ROOT/tests/wrapper/specimen.c"
-	# whoever is looked at by another user lies here
+	# what another user looks at lies here
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR/.." "$BATS_FILE_TMPDIR"
 }
 
@@ -231,7 +231,7 @@ list_tokens() {
 		run_split unshare -m sh -c "$hide"' && exec timeout 60 "$@"' - "$P11SHIM" run printenv LD_PRELOAD
 		assert_success
 		assert_equal "$output" "$TREE/build/libp11shim.so"
-		[[ $stderr == *'environment may differ'*'od and awk'* ]]
+		[[ $stderr == *'may get other values'*'od and awk'* ]]
 	done
 	run_split unshare -m sh -c "mount --bind /dev/null $(command -v od)"' && exec timeout 60 "$@"' - "$P11SHIM" run true
 	assert_failure 2
@@ -372,10 +372,10 @@ list_tokens() {
 
 @test "contract J1: --debug speaks of a trace only where there may be one" {
 	run_split p11shim run --debug true
-	[[ $stderr == *'trace, if a PKCS #11 module is used: '*' report '* ]]
+	[[ $stderr == *'the trace will be in '*' report '* ]]
 	[ "$(echo p11shim-*)" = 'p11shim-*' ] # nor is one made
 	run_split p11shim run --debug "$P11SHIM" run --debug true
-	assert_equal "$(grep -c 'trace, if' <<<"$stderr")" 1
+	assert_equal "$(grep -c 'the trace will be in' <<<"$stderr")" 1
 	# nor in / where the current directory is gone
 	mkdir gone
 	run_split sh -c 'cd gone && rmdir ../gone && exec timeout 60 "$0" run --debug printenv P11SHIM_TRACE' "$P11SHIM"
@@ -386,7 +386,7 @@ list_tokens() {
 	[[ $stderr == *'statically linked'* && $stderr != *trace* ]]
 	printf '[*]\nexclude = yes\n' >excluded.conf
 	P11SHIM_TRACE=$HERE run_split p11shim run --debug true
-	[[ $stderr == *ignored*P11SHIM_TRACE* && $stderr != *'trace, if'* ]]
+	[[ $stderr == *ignored*P11SHIM_TRACE* && $stderr != *'the trace will be in'* ]]
 	for setting in '--set disable=1' '--trace none' '--set exclude=yes' '--config excluded.conf'; do
 		# shellcheck disable=SC2086 # words
 		run_split p11shim run --debug $setting true
@@ -436,7 +436,7 @@ list_tokens() {
 	PATH=$HERE/elsewhere:$PATH hint "$P11SHIM"
 	assert_equal "$hint" "$P11SHIM help"
 	run_split "$P11SHIM" run --debug $(list_tokens)
-	line=$(sed -n 's/.*(to read it then: \(.*\))$/\1/p' <<<"$stderr")
+	line=$(sed -n 's/.*(to read it: \(.*\))$/\1/p' <<<"$stderr")
 	run sh -c "$line"
 	assert_success
 	assert_output --partial p11tool
@@ -486,7 +486,7 @@ list_tokens() {
 	P11SHIM="t$evil/scripts/p11shim" told 2 "$evil"
 }
 
-@test "contract J1: --debug follows no symbolic link that somebody has laid for it" {
+@test "contract J1: --debug follows no symbolic link that another user has laid for it" {
 	mkdir -m 1777 shared
 	mkdir own tmp
 	echo precious >victim
@@ -517,7 +517,7 @@ list_tokens() {
 		[ -n "$stderr" ]
 	done
 	[ ! -e was-executed ]
-	# nor can one file be both, whoever says so
+	# nor can one file be both, wherever that is set
 	echo '{}' >old
 	ln -s old link
 	printf '[*]\ntrace = %s\n' "$HERE/old" >settings
@@ -525,7 +525,7 @@ list_tokens() {
 		# shellcheck disable=SC2086 # words
 		run_split p11shim run $wrong "$MADE/specimen"
 		assert_failure 2
-		[[ $stderr == *'--log and --trace want a file each'* ]]
+		[[ $stderr == *'--log and --trace need different files'* ]]
 	done
 	P11SHIM_LOG=old run_split p11shim run --trace old "$MADE/specimen"
 	assert_failure 2
@@ -537,7 +537,7 @@ list_tokens() {
 	run p11shim run --log /dev/null --trace /dev/null "$MADE/specimen"
 	assert_success
 	rm was-executed
-	need_other_user "be somebody who may not write there (all else was tried)"
+	need_other_user "be a user who may not write there (all else was tried)"
 	for wrong in '--log closed/old' '--trace closed/old' '--log closed/new' '--trace closed/new'; do
 		# shellcheck disable=SC2086 # words
 		run_split as_nobody timeout 60 "$P11SHIM" run $wrong "$MADE/specimen"
@@ -609,7 +609,7 @@ list_tokens() {
 		# shellcheck disable=SC2086 # words
 		run_split eval "p11shim $command >/dev/full"
 		assert_equal "$command: $status" "$command: 2"
-		[[ $stderr == *'cannot be written to standard output' ]]
+		[[ $stderr == *'cannot write to standard output' ]]
 	done
 	# who reads no further needs no telling
 	run_split eval 'p11shim list | read -r _'
@@ -903,7 +903,7 @@ list_tokens() {
 	gcc -shared -o own.so -x c /dev/null
 	run env LD_PRELOAD="$HERE/own.so" timeout 60 "$P11SHIM" check "$MADE/specimen"
 	assert_success
-	assert_line --regexp "^beware  preload: LD_PRELOAD is taken: $HERE/own.so"
+	assert_line --regexp "^beware  preload: LD_PRELOAD names other libraries already: $HERE/own.so"
 	# one that is of the right kind and cannot be loaded, nor can what it needs be had
 	gcc -shared -o "$HERE/libmissing.so" -x c /dev/null
 	cp -r "$TREE" broken
@@ -1169,7 +1169,7 @@ list_tokens() {
 	rm -r "$(dirname "$(dirname "$output")")"
 }
 
-# Left to make check-all. make check makes such a link (above) where nobody interferes.
+# Left to make check-all. make check makes such a link (above) where no one interferes.
 # bats test_tags=all
 @test "contract J2: a link for such a path lies in no directory that others might put something into" {
 	cp -r "$TREE" 'two words'
@@ -1325,7 +1325,7 @@ install_there() {
 	assert_output ''
 }
 
-@test "contract J2: installed for two word sizes, each program gets its own, whoever starts it" {
+@test "contract J2: installed for two word sizes, each program gets its own, whichever program starts it" {
 	need_compiler gcc -m32
 	gcc -m32 -o small "$ROOT/tests/wrapper/specimen.c"
 	[ "$(uname -m)" = x86_64 ] || skip "not on this machine"

@@ -192,7 +192,7 @@ p11_kit_over_softhsm() {
 }
 
 # A slot daemon of our own, with its own settings, tokens, sockets and shared
-# memory, none of which it lets anybody choose: in a name space of its own.
+# memory, none of which can be set: in a name space of its own.
 opencryptoki() {
 	local d=$BATS_TEST_TMPDIR/opencryptoki library
 
@@ -432,8 +432,8 @@ keys_of_before() {
 
 # ---- Storms: SoftHSM, 2,000 forks each
 
-# A token that nobody else uses: a child that is ended while SoftHSM writes (it
-# does at each login) can leave the token damaged, for whoever comes after.
+# A token that no other test uses: a child that is ended while SoftHSM writes (it
+# does at each login) can leave the token damaged for later tests.
 own_token() {
 	rm -rf "$BATS_TEST_TMPDIR/tokens"
 	cp -a "$TOKEN_DIR/tokens" "$BATS_TEST_TMPDIR/tokens"

@@ -8,9 +8,9 @@
  * has answered, its time is over, or we are told to end, both are killed with all that they
  * started, daemons too. If we are killed, so are they. No session is opened and no PIN is known.
  *
- * A filter of system calls keeps the module's signals from us, from whoever started us, and from
- * all at once (kill(-1)). It is no pid namespace: what the module writes into lock files, or tells
- * a daemon, are numbers that others know.
+ * A filter of system calls keeps the module's signals from us, from the processes that started us, and
+ * from all processes at once (kill(-1)). It is no pid namespace: what the module writes into lock
+ * files, or tells a daemon, are numbers that others know.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -170,7 +170,7 @@ static void note_signal(int signal)
 	told_to_end = signal;
 }
 
-/* What whoever started us ignores stays ignored. */
+/* A signal that was ignored when we started stays ignored. */
 static void handle_signals(void (*handler)(int))
 {
 	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -248,9 +248,9 @@ static void say_why(struct answer *answer, enum outcome outcome, const struct ke
 	else if (outcome == CROWDED)
 		snprintf(why, sizeof why, "started processes without end");
 	else if (outcome == STOPPED)
-		snprintf(why, sizeof why, "it stopped whoever asked it");
+		snprintf(why, sizeof why, "it stopped the process that asked it");
 	else if (!kept->ended)
-		snprintf(why, sizeof why, "it killed whoever asked it");
+		snprintf(why, sizeof why, "it killed the process that asked it");
 	else if (WIFSIGNALED(status))
 		snprintf(why, sizeof why, "crashed when asked: %s", strsignal(WTERMSIG(status)));
 	else
@@ -295,12 +295,12 @@ void ask_in_child(const char *path, bool initialise, int seconds, struct answer 
 	struct kept *kept =
 	        mmap(NULL, sizeof *kept, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	memset(answer, 0, sizeof *answer);
-	/* whoever executed us may have left us children of his own: not to be killed with the others */
+	/* the program that executed us may have left us its children: not to be killed with the others */
 	bool heir = waitpid(-1, NULL, WNOHANG) < 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 	if (kept != MAP_FAILED && make_pipe(end))
 		keeper = fork();
 	if (keeper < 0) {
-		fail(answer, "no child to ask it in", strerror(errno));
+		fail(answer, "cannot start a process to ask it in", strerror(errno));
 		return;
 	}
 	if (keeper == 0)

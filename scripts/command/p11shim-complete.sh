@@ -20,35 +20,35 @@
 completion_table() {
 	cat <<-'TABLE'
 		run     -             program  run a program with the library
-		run     --log         where    events and findings, a line each
-		run     --log-level   level    every call too, or not
-		run     --trace       file     a trace of this run
-		run     --trace-level level    without the calls, or with
+		run     --log         where    write events and findings, a line each
+		run     --log-level   level    life, or calls: log every call too
+		run     --trace       file     write a trace of this run
+		run     --trace-level level    calls, or life: leave the calls out
 		run     --observe     -        change no answer, only record
-		run     --debug       -        keep what may be needed
-		run     --config      file     read these settings too
+		run     --debug       -        record what a crash report needs
+		run     --config      file     read this file of settings too
 		run     --set         setting  any setting, for all modules
-		run     --help        -        what there is to say
-		run     --            -        a program is next
-		check   -             started  can the library be preloaded into a program
-		check   --json        -        one JSON document
-		check   --help        -        what there is to say
-		list    -             -        the PKCS #11 modules of this machine
-		list    --init        -        let them initialise first
-		list    --seconds     number   how long each may take
-		list    --json        -        one JSON document
-		list    --help        -        what there is to say
-		config  -             module   the settings that hold, and where each comes from
-		config  --json        -        one JSON document
-		config  --help        -        what there is to say
-		report  -             trace    what a trace tells
-		report  --json        -        one JSON document
-		report  --html        file     a page with a timeline
+		run     --help        -        show the help text
+		run     --            -        end of options, the program follows
+		check   -             started  say whether the library can be preloaded
+		check   --json        -        write one JSON document
+		check   --help        -        show the help text
+		list    -             -        show the PKCS #11 modules of this machine
+		list    --init        -        let each module initialise first
+		list    --seconds     number   how long each module may take
+		list    --json        -        write one JSON document
+		list    --help        -        show the help text
+		config  -             module   show the settings, and where each comes from
+		config  --json        -        write one JSON document
+		config  --help        -        show the help text
+		report  -             trace    tell from a trace what went wrong
+		report  --json        -        write one JSON document
+		report  --html        file     write a page with a timeline
 		report  --no-symbols  -        do not look up functions and lines
-		report  --help        -        what there is to say
-		help    -             command  this, or more about a command
-		-       --version     -        which version this is
-		-       --help        -        what there is to say
+		report  --help        -        show the help text
+		help    -             command  show help, or more about a command
+		-       --version     -        show the version
+		-       --help        -        show the help text
 	TABLE
 }
 
@@ -139,7 +139,7 @@ offer_value() {
 		;;
 	command)
 		offer_commands
-		offer settings 'all keys of settings'
+		offer settings 'show all keys of settings'
 		;;
 	esac
 }

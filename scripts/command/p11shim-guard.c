@@ -265,9 +265,9 @@ static const struct {
 
 /*
  * Of one system call: goes on behind itself with another one. A process that began before this one
- * is none that it has started: the numbers below its own are refused, which spares whoever
- * started us, however many they are. Whose numbers are higher since all have been used once is
- * among the spared. To ask whether a process is there, by signal 0, does no harm.
+ * is none that it has started: the numbers below its own are refused, which spares the processes
+ * that started us, however many they are. One of those may have a higher number, since all have
+ * been used once: it is among the spared. To ask whether a process is there, by signal 0, does no harm.
  */
 static unsigned add_call(struct sock_filter *code, unsigned which, const pid_t *spared, unsigned count)
 {

@@ -19,7 +19,7 @@ unsigned guard_ancestors(pid_t pids[GUARD_SPARED]);
 
 /*
  * From now on this process, and what it starts, cannot signal the keeper, the spared, processes
- * that were there before it, other process groups, or everybody. Where there are no filters
+ * that were there before it, other process groups, or all processes. Where there are no filters
  * nothing happens.
  */
 void guard_signals(pid_t keeper, const pid_t *spared, unsigned count);

@@ -131,7 +131,7 @@ static int run(int count, char **argument)
 	return i + 1 == count && seconds > 0 ? info(argument[i], initialise, seconds) : usage();
 }
 
-/* An answer that nobody gets is none. */
+/* An answer that cannot be written is an error. */
 int main(int count, char **argument)
 {
 	int status = run(count, argument);

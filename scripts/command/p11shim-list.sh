@@ -71,7 +71,7 @@ list_options() {
 		--json) json=yes ;;
 		--seconds=*) seconds=${1#*=} ;;
 		--seconds)
-			[ $# -gt 1 ] || misused 'list: --seconds wants a number'
+			[ $# -gt 1 ] || misused 'list: --seconds needs a number'
 			seconds=$2
 			shift
 			;;
@@ -80,7 +80,7 @@ list_options() {
 		shift
 	done
 	case $seconds in
-	'' | *[!0-9]* | 0* | ??????*) misused "list: --seconds wants a number from 1 to 99999, not $seconds" ;;
+	'' | *[!0-9]* | 0* | ??????*) misused "list: --seconds needs a number from 1 to 99999, not $seconds" ;;
 	esac
 }
 
@@ -136,17 +136,18 @@ ask_module() {
 		$answer
 	ANSWER
 	if [ -z "$error$silent$version_" ]; then
-		error='it killed whoever asked it'
-		[ $status -gt 128 ] || error="p11shim-info does not tell (it ended with $status)"
+		error='it killed the process that asked it'
+		[ $status -gt 128 ] || error="p11shim-info gave no answer (it ended with $status)"
 	fi
 }
 
 # What it says, on one line; and what went wrong.
 what_it_says() {
 	[ -z "$version_" ] || echo "  says      $description $version_, $manufacturer, Cryptoki $cryptoki"
-	[ -z "$initialise" ] || echo "  says      $initialise to C_Initialize: it may want parameters"
-	[ -z "$silent" ] ||
-		echo "  says      Cryptoki $cryptoki, and no more before it is initialised ($silent${init:+; not then either})"
+	[ -z "$initialise" ] || echo "  says      $initialise to C_Initialize: it may need parameters"
+	when="before it is initialised"
+	[ -z "$init" ] || when="even with --init"
+	[ -z "$silent" ] || echo "  says      Cryptoki $cryptoki, and no more $when ($silent)"
 	[ -z "$error" ] || echo "  error     $error"
 }
 
@@ -225,7 +226,7 @@ json_module() {
 command_list() {
 	list_options "$@"
 	find_library
-	find_info || say 'no p11shim-info: names and files only'
+	find_info || say 'p11shim-info is missing: the list shows names and files only'
 	modules=$(all_modules)
 	files=$(printf '%s\n' "$modules" | cut -f 1 | awk '$0 != "" && !seen[$0]++')
 	if [ -n "$json" ]; then
@@ -317,7 +318,7 @@ config_options() {
 		esac
 		shift
 	done
-	[ $# -le 1 ] || misused "config: one module ($us config --help)"
+	[ $# -le 1 ] || misused "config: name one module only ($us config --help)"
 	module=${1-}
 }
 
@@ -341,7 +342,7 @@ command_config() {
 	config_options "$@"
 	near=''
 	find_library
-	find_info || misused "no p11shim-info beside $library: run make, or install it anew"
+	find_info || misused "no p11shim-info beside $library: run make, or install it again"
 	set --
 	[ -z "$module" ] || {
 		find_module "$module"
@@ -352,9 +353,9 @@ command_config() {
 		return
 	fi
 	if [ -n "$near" ]; then
-		say "$(plain "not there: $1; did you mean $near? What would hold for $1:")"
+		say "$(plain "not there: $1; did you mean $near? These settings would hold for $1:")"
 	elif [ $# -eq 1 ] && [ ! -f "$1" ]; then
-		say "$(plain "not there: $1; what would hold for it:")"
+		say "$(plain "not there: $1; these settings would hold for it:")"
 	fi
 	tell_mistakes "$(settings_told "$@" 2>&1 >/dev/null)"
 	settings=$(settings_told "$@" 2>/dev/null) || misused 'p11shim-info cannot tell the settings'
@@ -399,7 +400,7 @@ command_check() {
 		shift
 	done
 	[ "$count" -gt 0 ] || misused "check: which program? ($us check --help)"
-	[ "$count" -eq 1 ] || misused "check: one program, without arguments ($us check --help)"
+	[ "$count" -eq 1 ] || misused "check: name one program, without its arguments ($us check --help)"
 	set -- "$asked"
 	find_library
 	if [ -n "$json" ]; then

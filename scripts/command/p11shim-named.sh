@@ -95,13 +95,13 @@ from_starter() {
 	RECORD
 	case $started in
 	'') misused "check: $1 starts nothing" ;;
-	*"$unknown"*) misused "check: $1 starts what only systemd knows: $value" ;;
+	*"$unknown"*) misused "check: only systemd knows what $1 starts: $value" ;;
 	esac
 	[ "$kind" = desktop ] || search=$system_search
 	if [ -n "$shell" ] && [ -z "$doubt" ]; then
 		find_quietly "$started" # which may be a function of the shell's, or its own
 		if [ -z "$found" ]; then
-			no_program=$started started=$shell doubt="what ${shell##*/} -c starts cannot be told from that line"
+			no_program=$started started=$shell doubt="p11shim cannot tell from that line what ${shell##*/} -c starts"
 		fi
 	fi
 	[ -z "$doubt" ] || finding unsure script "$doubt"

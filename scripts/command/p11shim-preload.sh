@@ -38,9 +38,9 @@ is_unspeakable() {
 	esac
 }
 
-# is_ours_alone DIRECTORY: can nobody but us, and root, put something else in its place or in that
+# is_ours_alone DIRECTORY: can only we, and root, put something else in its place or in that
 # of a directory above it? Sets real, its name without links of others, which alone is to be used.
-# Where what we are told is somebody else's (by sudo -E, say, or su), it is not.
+# A directory of another user, which sudo -E or su may hand us in a variable, is not.
 is_ours_alone() {
 	case $1 in
 	/*) ;;

@@ -58,8 +58,8 @@ follow_scripts() {
 	while hash_bang "$file"; do
 		levels=$((levels + 1)) turns=$((turns + 1))
 		if [ $levels -gt 5 ] || [ $turns -gt 20 ]; then
-			finding cannot interpreter "$called leads from script to script, further than the kernel follows" \
-				'have its #! line name the interpreter'
+			finding cannot interpreter "$called leads through more scripts than the kernel follows" \
+				'name the interpreter in its #! line'
 			file=''
 			return
 		fi
@@ -77,7 +77,7 @@ follow_scripts() {
 # What the script $file, whose #! says $line, is executed by: sets found. Otherwise says what is
 # wrong, and fails.
 find_interpreter() {
-	found=${line%%[[:blank:]]*} why_not="$file wants $line, which is not there" instead='install that'
+	found=${line%%[[:blank:]]*} why_not="the #! line of $file names $line, which is not there" instead='install it'
 	case ${found##*/} in
 	env)
 		levels=0
@@ -90,8 +90,8 @@ find_interpreter() {
 	fi
 	case $line in
 	*"$(printf '\r')")
-		why_not="the #! line of $file ends in a carriage return, which is part of the name then"
-		instead='take those out of the file'
+		why_not="the #! line of $file ends in a carriage return, which the kernel takes for part of the name"
+		instead='remove the carriage returns from the file'
 		;;
 	esac
 	finding cannot interpreter "$why_not" "$instead"
@@ -105,12 +105,12 @@ find_behind_env() {
 	if ! split_by_env "$1"; then
 		case $1 in
 		*[[:blank:]]*)
-			why_not="env takes what is behind it in the #! line of $file for one word: $1"
-			instead="have it split that: #!$env -S $1"
+			why_not="env gets all that follows it in the #! line of $file as one word: $1"
+			instead="let env split that: #!$env -S $1"
 			;;
 		'' | -* | *=*)
 			why_not="the #! line of $file names no program that env could start"
-			instead='have it name the interpreter'
+			instead='name the interpreter there'
 			;;
 		*) find_quietly "$1" ;;
 		esac
@@ -122,7 +122,7 @@ find_behind_env() {
 	*[\\\"\'\$#]*) false ;;
 	*) started_by_env $words ;;
 	esac || {
-		finding unsure interpreter "what env starts for $file cannot be told from its #! line: $line"
+		finding unsure interpreter "p11shim cannot tell from the #! line of $file what env starts: $line"
 		found=$env
 	}
 	set +f
@@ -185,8 +185,8 @@ started_by_env() {
 		[ -z "$value" ] || [ $# -eq 0 ] || shift
 	done
 	search=$callers_search
-	[ -z "$lost" ] || [ -z "$found" ] || finding cannot environment "the #! line of $file has $word started without LD_PRELOAD" \
-		"start that yourself: $us run $word $file"
+	[ -z "$lost" ] || [ -z "$found" ] || finding cannot environment "the #! line of $file starts $word without LD_PRELOAD" \
+		"start it yourself: $us run $word $file"
 }
 
 # ---- What is in the way
@@ -257,17 +257,17 @@ look_into_script() {
 	elif grep -q -e "$before$(printf "$program_run" flatpak)" -- "$1"; then
 		flatpak "$1 starts a flatpak"
 	else
-		finding beware script "$1 is a shell script: what it starts has not been looked at"
+		finding beware script "$1 is a shell script: p11shim does not look at what it starts"
 	fi
 }
 
 snap() {
-	finding cannot snap "$1, and what runs in one gets no LD_PRELOAD and does not see this library" \
+	finding cannot snap "$1, and a program in a snap gets no LD_PRELOAD and does not see this library" \
 		"install the program from a package of the distribution, or its makers' archive"
 }
 
 flatpak() {
-	finding cannot flatpak "$1, and what runs in one does not see this library" \
+	finding cannot flatpak "$1, and a program in a flatpak does not see this library" \
 		"copy the library to your home directory and name it there: flatpak run --filesystem=HOME/libp11shim.so:ro --env=LD_PRELOAD=HOME/libp11shim.so APPLICATION"
 }
 
@@ -288,7 +288,7 @@ look_for_privileges() {
 		[ ! -x "$getcap" ] || break
 	done
 	if [ ! -x "${getcap-}" ]; then
-		finding unsure capabilities 'there is no getcap here to look for file capabilities, which would forbid preloading' \
+		finding unsure capabilities 'p11shim found no getcap to look for file capabilities, which would prevent preloading' \
 			'install it (libcap2-bin) and check again'
 		return
 	fi
@@ -299,7 +299,7 @@ look_for_privileges() {
 	*)
 		capabilities=${capabilities#"$real"}
 		if [ "$user" -eq 0 ]; then
-			finding beware capabilities "$file has file capabilities (${capabilities# }): it works for root only"
+			finding beware capabilities "$file has file capabilities (${capabilities# }): preloading works for root only"
 		else
 			finding cannot capabilities "$file has file capabilities (${capabilities# }), so the dynamic linker ignores LD_PRELOAD" \
 				"$without_privilege"
@@ -308,17 +308,17 @@ look_for_privileges() {
 	esac
 }
 
-without_privilege='run a copy that does not have that (cp drops it), if the program can do without; or have root name the library in /etc/ld.so.preload, which reaches every program'
+without_privilege='if the program can do without that privilege, run a copy of it, since cp drops the privilege; or let root name the library in /etc/ld.so.preload, which reaches every program'
 
 # set_id WHAT ID OURS
 set_id() {
 	if grep -q '^NoNewPrivs:[[:blank:]]*1' /proc/self/status 2>/dev/null; then
-		finding beware "$1" "$file is $1, which means nothing under no_new_privs, as here; elsewhere it forbids preloading"
+		finding beware "$1" "$file is $1, which has no effect here because of no_new_privs; elsewhere it prevents preloading"
 	elif [ "$2" = "$3" ]; then
-		finding beware "$1" "$file is $1, which forbids preloading to others; you are $2 already"
+		finding beware "$1" "$file is $1, which prevents preloading for other users; your own ID is $2 already"
 	elif [ "${file##*/}" = ssh-agent ]; then
-		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD and drops it for ssh-pkcs11-helper, which has the module" \
-			"start it with SSH_PKCS11_HELPER=FILE, a script: #!/bin/sh, then: exec $us_anywhere run /usr/lib/openssh/ssh-pkcs11-helper"
+		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD and drops it for ssh-pkcs11-helper, which loads the module" \
+			"start it with SSH_PKCS11_HELPER=FILE, where FILE is a script of two lines: #!/bin/sh, and exec $us_anywhere run /usr/lib/openssh/ssh-pkcs11-helper"
 	else
 		finding cannot "$1" "$file is $1, so the dynamic linker ignores LD_PRELOAD" "$without_privilege"
 	fi
@@ -328,7 +328,7 @@ set_id() {
 look_at_file() {
 	preload='' ours='' sanitizer='' linker='' why_not=''
 	if [ ! -r "$file" ]; then
-		finding unsure unreadable "not allowed to read $file: not looked at"
+		finding unsure unreadable "p11shim is not allowed to read $file, and cannot look at it"
 		fitting=$library
 	elif ! read_elf "$file"; then
 		look_at_text
@@ -347,7 +347,7 @@ look_at_file() {
 
 # no_name LIBRARY: LD_PRELOAD cannot name it (see speakable).
 no_name() {
-	finding cannot name "LD_PRELOAD cannot name $1, for a blank, a colon or a dollar in it, and there is no directory of yours alone for a link (XDG_RUNTIME_DIR, TMPDIR, /tmp)" \
+	finding cannot name "LD_PRELOAD cannot name $1, which has a blank, a colon or a dollar in it, and p11shim found no directory for a link in which only you can write (XDG_RUNTIME_DIR, TMPDIR, /tmp, /var/tmp)" \
 		'install the library in a directory without these'
 }
 
@@ -360,8 +360,8 @@ look_at_other_size() {
 	[ "$native" = 2/62 ] || return 0
 	small=$(file_for 1/3 libp11shim.so)
 	[ -z "$small" ] ||
-		finding beware word-size "it may start programs of the other word size, which do not get the library: one LD_PRELOAD does not name both $library and $small" \
-			'install both where the distribution has its libraries, if that matters'
+		finding beware word-size "if the program starts others of the other word size, they do not get the library: one LD_PRELOAD cannot name both $library and $small" \
+			'if that matters, install both in the directories in which the distribution has its libraries'
 }
 
 # No ELF, no #!: execvp(3) gives that to a shell, if it is text.
@@ -373,7 +373,7 @@ look_at_text() {
 	preload=$(merged "$ours" '')
 	if [ "$(dd bs=512 count=1 "if=$file" 2>/dev/null | tr -d '\000' | wc -c)" -lt \
 		"$(dd bs=512 count=1 "if=$file" 2>/dev/null | wc -c)" ]; then
-		finding unsure unknown "$file is no script, and no ELF program that can be read: what executes it is not known"
+		finding unsure unknown "$file is neither a script nor a readable ELF program: p11shim does not know what executes it"
 	else
 		finding good script "$file has no #! line: a shell executes it"
 	fi
@@ -387,7 +387,7 @@ look_at_elf() {
 	fi
 	case ${elf_interp##*/} in
 	ld-musl*)
-		finding cannot musl "$file is made for musl, whose programs cannot load a library that is made for glibc" \
+		finding cannot musl "$file is made for musl, and such a program cannot load a library that is made for glibc" \
 			'use a build of it that is made for glibc'
 		return 1
 		;;
@@ -398,7 +398,7 @@ look_at_elf() {
 	elif [ -z "$elf_interp" ]; then
 		no_linker
 	elif [ ! -x "$elf_interp" ]; then
-		finding cannot interpreter "$file wants the dynamic linker $elf_interp, which is not there" \
+		finding cannot interpreter "$file needs the dynamic linker $elf_interp, which is not there" \
 			"install the libraries for $(machine_name "$elf_machine")"
 	else
 		find_linker
@@ -418,12 +418,12 @@ find_linker() {
 	esac
 	case ${linker##*/} in
 	ld*.so*) ;;
-	*) doubt=interpreter why_not="$file has a dynamic linker of its own, $elf_interp, which was not asked" ;;
+	*) doubt=interpreter why_not="$file names a dynamic linker of its own, $elf_interp: p11shim does not execute that" ;;
 	esac
 	if [ -z "$elf_sound" ]; then
-		doubt=unknown why_not="the dynamic section of $file cannot be read, so its dynamic linker was not asked"
+		doubt=unknown why_not="p11shim cannot read the dynamic section of $file, so it does not execute the dynamic linker"
 	elif [ -n "$elf_auditors" ]; then
-		doubt=audit why_not="$file names auditors, whose code a dynamic linker executes at once: it was not asked"
+		doubt=audit why_not="$file names auditors, whose code the dynamic linker would execute: p11shim does not execute it"
 	fi
 	[ -z "$doubt" ] || linker=''
 }
@@ -449,7 +449,7 @@ other_machine() {
 	case $root:$debian in
 	*:) instead='use a build of it for this machine' ;;
 	:*) instead="install libp11shim for $name (Debian: the package libp11shim:$debian)" ;;
-	*) instead="make ARCH=$name, in the source directory, builds one beside this" ;;
+	*) instead="run make ARCH=$name in the source directory, which builds another library beside this one" ;;
 	esac
 	finding cannot machine "$file is made for $name, the library here for $(machine_name "$native")" "$instead"
 }
@@ -457,15 +457,15 @@ other_machine() {
 # No dynamic linker is named: that is a static program, or none.
 no_linker() {
 	if [ -n "$elf_dynamic" ] && [ -z "$elf_sound" ]; then
-		finding unsure unknown "the dynamic section of $file cannot be read: whether it is static is not known"
+		finding unsure unknown "p11shim cannot read the dynamic section of $file, and cannot tell whether it is static"
 	elif [ -n "$elf_dynamic" ] && [ -n "$elf_library" ]; then
-		finding unsure unknown "$file is a shared library: whether it is a program too is not known"
+		finding unsure unknown "$file is a shared library: p11shim cannot tell whether it is a program too"
 	elif [ "$(words "$file" 8 3 1 | tr -s ' ')" = ' 65 73 2' ]; then
 		finding cannot static "$file is an AppImage, whose launcher is statically linked" \
 			"unpack it ($file --appimage-extract) and run squashfs-root/AppRun"
 	else
-		finding cannot static "$file is statically linked: no dynamic linker is there to preload anything" \
-			'use a build of it that is dynamically linked; what it starts is reached all the same'
+		finding cannot static "$file is statically linked: it has no dynamic linker that could preload anything" \
+			'use a build of it that is dynamically linked; programs that it starts get the library all the same'
 	fi
 }
 
@@ -474,7 +474,7 @@ look_at_sanitizer() {
 	[ -z "$linker" ] ||
 		sanitizer=$(ask_linker '' '' | sed -n "s/^[[:blank:]]*$name => \\(.*\\) (0x[0-9a-f]*)\$/\\1/p")
 	sanitizer=${sanitizer:-$name}
-	finding beware sanitizer "$file is linked to $name, which wants to be the first library" \
+	finding beware sanitizer "$file is linked to $name, which has to be the first library" \
 		"$us run sees to that; by hand: LD_PRELOAD='$sanitizer $fitting'"
 }
 
@@ -485,23 +485,23 @@ diagnose_quickly() {
 	quickly=yes verdict=0 preload=''
 	follow_scripts
 	[ -z "$file" ] || look_at_file
-	[ "$verdict" -eq 0 ] || say 'it runs nevertheless'
+	[ "$verdict" -eq 0 ] || say 'p11shim runs the program nevertheless, without the library'
 }
 
 # What is preloaded already, and how.
 look_at_surroundings() {
 	others=$(merged '' '' | sed 's/^://')
 	[ -z "$others" ] ||
-		finding beware preload "LD_PRELOAD is taken: $others; $us run keeps it, behind ours" ''
+		finding beware preload "LD_PRELOAD names other libraries already: $others; $us run keeps them, behind its own" ''
 	if [ -n "${LD_AUDIT-}" ]; then
-		finding beware audit "LD_AUDIT is set: $LD_AUDIT; what it loads may look up functions in its own way"
+		finding beware audit "LD_AUDIT is set: $LD_AUDIT; the libraries that it names may look up functions in their own way"
 	fi
 	disabled=$(setting disable 1)
 	[ -z "$disabled" ] ||
-		finding beware disable "it is switched off, and does nothing: $disabled" 'take that out'
+		finding beware disable "a setting switches the library off: $disabled" 'remove that setting'
 	if grep -q libp11shim /etc/ld.so.preload 2>/dev/null; then
 		finding beware preload '/etc/ld.so.preload names libp11shim.so already, for every program' \
-			'nothing, if it is the same library; otherwise take it out there'
+			'do nothing if it is the same library; otherwise remove it there'
 	fi
 }
 
@@ -522,7 +522,7 @@ show_met() {
 		path=$unpacked
 		excluded=$(setting exclude yes "$path")
 		[ -f "$path" ] || path="$path (not there)"
-		finding module "${path##*/}" "$path, $where${excluded:+; left alone: $excluded}"
+		finding module "${path##*/}" "$path, $where${excluded:+; the library leaves it alone: $excluded}"
 	done
 }
 
@@ -542,8 +542,8 @@ probe() {
 	ours=$(printf '%s\n' "$objects" | grep '/libp11shim\.so$' | sed 1q)
 	missing=$(printf '%s\n' "$loaded" | grep -e 'not found' -e 'cannot be preloaded' -e 'undefined symbol:.*libp11shim' | sed 1q)
 	if [ -z "$ours" ] || [ -n "$missing" ]; then
-		finding cannot loads "the dynamic linker does not load it: ${missing:-no reason given}" \
-			'build the library for the C library that this program uses, if it wants another; otherwise install what is missing'
+		finding cannot loads "the dynamic linker does not load the library: ${missing:-it gives no reason}" \
+			'if this program uses another C library, build libp11shim for that one; otherwise install what is missing'
 	elif [ "$verdict" -eq 0 ]; then
 		finding good loads "the dynamic linker of $file loads $ours"
 	fi
@@ -557,8 +557,8 @@ linked_to_module() {
 		-e '/binding file \(.*\) \[0\] to \1 \[0\]/d' \
 		-e "s/.*binding file \\(.*\\) \\[0\\] to \\(.*\\) \\[0\\]: .*symbol .\\(C_Get[FIS][a-zA-Z]*\\|C_Initialize\\)'.*/\\1 calls \\3 of \\2/p")
 	[ -z "$links" ] ||
-		finding cannot linked "$(printf '%s\n' "$links" | sed 1q) directly, being linked to it: the library does not see these calls" \
-			"have it load the module with dlopen, or link it to libp11-kit"
+		finding cannot linked "$(printf '%s\n' "$links" | sed 1q) directly, since it is linked to it: libp11shim does not see these calls" \
+			"change it to load the module with dlopen, or link it to libp11-kit"
 }
 
 # The last line: what it comes to.

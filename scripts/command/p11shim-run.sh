@@ -38,7 +38,7 @@ unwritable() {
 # destination OPTION WHERE: its absolute name, once it is known to be writable.
 destination() {
 	case $1=$2 in
-	*=) misused "$1 wants a file" ;;
+	*=) misused "$1 needs a file" ;;
 	--log=none | --log=stderr | --log=syslog | --trace=none) printf '%s' "$2" ;;
 	*)
 		where=$(absolute "$2")
@@ -59,7 +59,7 @@ set_trace() {
 level() {
 	case $2 in
 	life | calls) ;;
-	*) misused "$1 is life or calls, not $2" ;;
+	*) misused "$1 must be life or calls, not $2" ;;
 	esac
 	set_key "${1#--}=$2"
 }
@@ -92,7 +92,7 @@ set_key() {
 		[ -z "$mistake" ] || misused "--set: ${mistake#"$variable": }"
 		assign "$variable" "${1#*=}"
 		;;
-	*) misused "--set wants KEY=VALUE, not $1 ($us help settings shows all keys)" ;;
+	*) misused "--set needs KEY=VALUE, not $1 ($us help settings shows all keys)" ;;
 	esac
 }
 
@@ -134,7 +134,7 @@ run_options() {
 		--observe) set_key mode=observe ;;
 		--debug) debug=yes ;;
 		--log | --log-level | --trace | --trace-level | --config | --set)
-			[ $# -gt 1 ] || misused "run: $1 wants a value ($us run --help)"
+			[ $# -gt 1 ] || misused "run: $1 needs a value ($us run --help)"
 			run_option "$1" "$2"
 			shift
 			;;
@@ -147,7 +147,7 @@ run_options() {
 	operands=$#
 }
 
-# foreseeable FILE: may somebody else have put something in its place?
+# foreseeable FILE: may another user have put something in its place?
 foreseeable() {
 	# shellcheck disable=SC2012 # mode and owner
 	case $(ls -ldnL -- "${1%/*}/" | tr -s ' ' | cut -d ' ' -f 1,3) in
@@ -186,7 +186,7 @@ set_debug() {
 		file_=${PWD%/}/p11shim-$$.trace
 		# a directory that is gone has no name
 		if [ ! . -ef "${PWD%/}/" ] || [ ! -w "${PWD%/}/" ] || foreseeable "$file_"; then
-			directory=$(new_directory) || misused "--debug: no directory of yours alone for a trace (TMPDIR, /tmp): name a file by --trace"
+			directory=$(new_directory) || misused "--debug: found no directory for the trace in which only you can write (TMPDIR, /tmp, /var/tmp): name a file with --trace"
 			file_=$directory/${file_##*/}
 		fi
 		set_trace "$file_"
@@ -198,7 +198,7 @@ announce_trace() {
 	trace=${trace:-$trace_said}
 	[ -z "${P11SHIM_ON_CRASH-}" ] || [ "$trace" != "${P11SHIM_TRACE-}" ] || return 0
 	[ "$trace" = none ] || [ -z "$preload" ] || [ "$verdict" -ne 0 ] || [ -n "$disabled$no_trace" ] ||
-		say "trace, if a PKCS #11 module is used: $trace (to read it then: $us report $(quoted "$trace"))"
+		say "if the program uses a PKCS #11 module, the trace will be in $trace (to read it: $us report $(quoted "$trace"))"
 }
 
 # place NAME WHERE: the program may change directory before it gets there.
@@ -236,7 +236,7 @@ foretell() {
 		esac
 	done
 	if same_file "$log_file" "$trace_file"; then
-		[ -z "$chosen" ] || misused "--log and --trace want a file each, not both $trace_file"
+		[ -z "$chosen" ] || misused "--log and --trace need different files, not both $trace_file"
 		say "log and trace are the same file: $trace_file"
 	fi
 }

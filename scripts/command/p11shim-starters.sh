@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# p11shim-starters.sh: what starts a program without anybody typing its name: systemd's units and
+# p11shim-starters.sh: what starts a program although no user types its name: systemd's units and
 # the .desktop files of menus; and how they come to start it with the library. Part of p11shim,
 # read by it.
 #
@@ -79,7 +79,7 @@ find_aliases() {
 #   VALUE     of the key, as it stands there
 #   PRELOAD   what the library is preloaded by already, or, in a unit, the LD_PRELOAD that is there
 #   WHERE     that is, FILE:LINE
-#   MIND      what else there is to be minded, for people
+#   MIND      what else the user has to heed, for people
 #   ACTIVATED the name by which D-Bus may start it
 #   WAY       word, if the line itself sets LD_PRELOAD; lost, if it takes that away; else empty
 #   LOST      what takes it away
@@ -238,9 +238,9 @@ starter_records() {
 				hide("/tmp /var/tmp", hide_temporary, "", "")
 			for (i in record)
 				if (is_in(record[i], hidden))
-					mind = mind "; " i "=" record[i] " is hidden: the file is not where you look for it"
+					mind = mind "; " i "=" record[i] " is hidden from other programs: you will not find the file there"
 				else if (strict != "" && !is_in(record[i], "/dev /proc /sys"))
-					mind = mind "; " i "=" record[i] " cannot be written there, unless ReadWritePaths= or LogsDirectory= allows that: ProtectSystem=strict (" strict ")"
+					mind = mind "; " i "=" record[i] " cannot be written by it, unless ReadWritePaths= or LogsDirectory= allows that: ProtectSystem=strict (" strict ")"
 			if (unset != "") {
 				mind = mind "; UnsetEnvironment= (" unset ") takes LD_PRELOAD away from it"
 				preload = preload_where = ""
@@ -405,7 +405,7 @@ show_starters() {
 	called_file=${called_file##*/}
 	while IFS=$field read -r kind name file_ line key started value preload_ where mind activated way lost doubt files shell user; do
 		if [ -n "${no_program-}" ] && [ "$started" = "$no_program" ]; then
-			started=$shell doubt="what ${shell##*/} -c starts cannot be told from that line"
+			started=$shell doubt="p11shim cannot tell from that line what ${shell##*/} -c starts"
 		fi
 		is_started "$started" "$kind" || continue
 		unit_file=$(readlink -f -- "$file_") || unit_file=$file_
@@ -429,7 +429,7 @@ read_environment_files() {
 	while [ -n "$rest" ]; do
 		file=${rest%%"$unknown"*} rest=${rest#*"$unknown"}
 		case $file in
-		*[%*?[]*) mind="$mind; EnvironmentFile=$file has not been read, and may set LD_PRELOAD" ;;
+		*[%*?[]*) mind="$mind; p11shim does not read EnvironmentFile=$file, which may set LD_PRELOAD" ;;
 		*)
 			if [ ! -f "$file" ] || [ ! -r "$file" ]; then
 				continue
@@ -452,7 +452,7 @@ look_at_reach() {
 		case $(ls -ld -- "$above" 2>/dev/null | awk '{ print substr($1, 10, 1), $3 }') in
 		[xt]* | '' | *" $1") ;;
 		*)
-			mind="$mind; $1 may not get at the library below $above: install it below /usr"
+			mind="$mind; the user ($1) cannot reach the library, since $above is closed to other users: install the library below /usr"
 			return
 			;;
 		esac
@@ -498,7 +498,7 @@ show_unit() {
 	case ${preload_:+$way:$where} in
 	'' | word:* | file:*) ;;
 	:/etc/* | :"$directory"/*) instead="change LD_PRELOAD in $where into LD_PRELOAD=$value" ;;
-	*) instead="$instead; what $where has in LD_PRELOAD is in that" ;;
+	*) instead="$instead; this value includes what $where has in LD_PRELOAD" ;;
 	esac
 	finding start "$name" "$file_:$line starts it without the library ($key=)$mind" \
 		"$instead; then $systemctl daemon-reload, and restart it"
@@ -516,7 +516,7 @@ other_lines() {
 # What a .desktop file says, and what it would have to say.
 show_desktop() {
 	by_bus=''
-	[ -z "$activated" ] || by_bus="; this line may not be used, as D-Bus may start it (DBusActivatable=true): see Exec= in dbus-1/services/$activated.service"
+	[ -z "$activated" ] || by_bus="; D-Bus may start the program without this line (DBusActivatable=true): see Exec= in dbus-1/services/$activated.service"
 	case $preload_ in
 	*libp11shim.so* | 'p11shim run')
 		finding start "$name" "$file_:$line starts it with the library already$by_bus"

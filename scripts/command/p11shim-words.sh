@@ -225,12 +225,12 @@ awk_words='
 		ours = ""
 		given = "\036"
 	}
-	# It starts something, but nobody knows what.
+	# The program starts something, but the line does not tell what.
 	function add_doubt(program) {
 		if (shell != "")
 			program = shell
 		add(program)
-		doubt[starts] = "what " base(program) (shell != "" ? " -c" : "") " starts cannot be told from that line"
+		doubt[starts] = "p11shim cannot tell from that line what " base(program) (shell != "" ? " -c" : "") " starts"
 	}
 	# Takes the words of text for word i.
 	function splice(w, i, text, new, n, k) {

@@ -77,7 +77,7 @@ static void publish_inlock(struct list *list)
 
 /*
  * How many lists there may be when the next one is made for a consumer. One list is kept back for each module
- * that may yet come, and some more lists are kept back for shared views.
+ * that can still be loaded, and some more lists are kept back for shared views.
  */
 static unsigned capacity(const struct view *view)
 {

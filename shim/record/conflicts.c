@@ -50,12 +50,12 @@ static const char *conflict(const struct wishes *first, const struct wishes *sec
 {
 	if (second->reserved && second->reserved != first->reserved &&
 	    second->reserved_text != first->reserved_text)
-		return "$v passed parameters in pReserved that $m, initialised already by $o, never saw";
+		return "$v passed parameters in pReserved, too late: $o had initialised $m already";
 	if (second->flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS &&
 	    !(first->flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS))
-		return "$v forbids $m to create threads; $o, which initialised it, had allowed it";
+		return "$v forbids $m to create threads, but $o had initialised $m and allowed it";
 	if (observed && locks(second) && !locks(first))
-		return "$v wants $m to lock; $o, which initialised it, had not asked for that";
+		return "$v asks $m to lock, but $o had initialised $m without asking for that";
 	return NULL;
 }
 
@@ -65,10 +65,10 @@ void conflicts_check(const struct view *view, const uintptr_t *words, CK_RV rv,
 	unsigned m = module_number(view->module);
 	struct wishes mine = wishes_of((const CK_C_INITIALIZE_ARGS *)words[0]);
 	struct evidence evidence = {.count = 0};
-	evidence_add(&evidence, "C_Initialize of", view->name, snapshot->now);
+	evidence_add(&evidence, "C_Initialize by", view->name, snapshot->now);
 	if (mine.some_callbacks && rv == CKR_ARGUMENTS_BAD) {
 		tell_finding(view, INCOMPATIBLE_ARGUMENTS, CALL_C_Initialize, &evidence,
-		             "$v gave some of the four mutex functions, but not all", NULL, 0);
+		             "$v passed some of the four mutex functions, but not all", NULL, 0);
 		return;
 	}
 	if (!was_up && rv == CKR_OK) {

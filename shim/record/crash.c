@@ -62,7 +62,7 @@ static void put_flights(void)
 		if (!flight_at(i, &f))
 			continue;
 		text_put(&text, calls[f.function].name);
-		text_put(&text, " of ");
+		text_put(&text, " by ");
 		text_foreign(&text, f.view->name);
 		text_put(&text, " in ");
 		text_foreign(&text, f.view->module->name);
@@ -124,7 +124,7 @@ static void tell(const struct fatal *signal, const siginfo_t *info, const uconte
 	put_head(signal->name, info);
 	put_title("the last life-cycle events:");
 	log_last_lines();
-	put_title("calls in flight:");
+	put_title("calls that were running:");
 	put_flights();
 	put_title("the stack, as objects and offsets:");
 	unsigned count = find_stack(where(context));

@@ -30,10 +30,10 @@ static void check_logout(const struct view *view, const uintptr_t *words,
 		if (view->module->settings.logout == LOGOUT_HELD ||
 		    !sessions_nth(view->module, other.view, slot, 0, &session))
 			continue;
-		evidence_add(&evidence, "C_Logout of", view->name, tell_moment_of(snapshot));
+		evidence_add(&evidence, "C_Logout by", view->name, tell_moment_of(snapshot));
 		evidence_add_last(&evidence, "logged in by", other);
 		tell_finding(view, OTHERS_LOGOUT, CALL_C_Logout, &evidence,
-		             "$v logged out a token of $m that $o had logged in to and still uses",
+		             "$v logged out of a token of $m, but $o had logged in to it and still uses it",
 		             other.view->name, 0);
 	}
 }

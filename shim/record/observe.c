@@ -47,10 +47,10 @@ void observe_before(const struct view *view, unsigned function, const uintptr_t 
 		tell_of_flights(view);
 	if (snapshot->standing.up && (function != CALL_C_Finalize || mine))
 		return;
-	evidence_add(&evidence, function == CALL_C_Finalize ? "C_Finalize of" : "the call, by", view->name,
+	evidence_add(&evidence, function == CALL_C_Finalize ? "C_Finalize by" : "the call by", view->name,
 	             tell_moment_of(snapshot));
 	if (!snapshot->standing.up)
-		evidence_add_last(&evidence, "finalised before by", finalised);
+		evidence_add_last(&evidence, "finalised earlier by", finalised);
 	evidence_add_last(&evidence, "initialised by", initialised);
 	if (function == CALL_C_Finalize && snapshot->standing.up)
 		tell_finding(view, DOUBLE_FINALISE, function, &evidence,
@@ -64,7 +64,7 @@ void observe_before(const struct view *view, unsigned function, const uintptr_t 
 		             "$v called $c after $o had finalised $m", finalised.view->name, 0);
 	else
 		tell_finding(view, USE_BEFORE_INITIALISE, function, &evidence,
-		             "$v called $c before anybody had initialised $m", NULL, 0);
+		             "$v called $c while no consumer had $m initialised", NULL, 0);
 }
 
 /* Which views' calls may take the fast path has changed. */

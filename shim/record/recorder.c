@@ -42,7 +42,7 @@ static void on_event_of_process(const struct event *e)
 		journal_write_note("settings", "%s", e->text);
 		break;
 	case EVENT_NO_ROOM_FOR_MODULE:
-		journal_write_note("no room", "for another module: %s is left alone", e->text);
+		journal_write_note("no room", "for another module: the library does not handle %s", e->text);
 		break;
 	case EVENT_EXIT:
 		findings_at_exit();
@@ -74,7 +74,8 @@ static void on_event_of_module(const struct event *e)
 		findings_unloaded(m, true);
 		break;
 	case EVENT_SERIALISED:
-		journal_write_module(m, "serialise", "cannot lock: one call at a time");
+		journal_write_module(m, "serialise",
+		                     "the module cannot lock: the library lets in one call at a time");
 		break;
 	case EVENT_REAL_INITIALISE:
 		journal_write_real(m, CALL_C_Initialize, e->rv, e->text);
@@ -89,17 +90,19 @@ static void on_event_of_module(const struct event *e)
 		journal_up(m, false);
 		break;
 	case EVENT_LOGGED_OUT:
-		journal_write_module(m, "C_Logout", "held until now: %s",
+		journal_write_module(m, "C_Logout", "held back until now: %s",
 		                     calls_return_name(e->rv) ? calls_return_name(e->rv) : "vendor error");
 		break;
 	case EVENT_RETIRED:
-		journal_write_module(m, "retire", "the process is exiting");
+		journal_write_module(m, "retire", "the process is exiting: no more calls");
 		break;
 	case EVENT_RETIRED_FOR_LATER:
-		journal_write_module(m, "retire", "the process is exiting: for consumers loaded after it");
+		journal_write_module(m, "retire",
+		                     "the process is exiting: no more calls of consumers loaded later");
 		break;
 	case EVENT_NO_ROOM_FOR_VIEW:
-		journal_write_module(m, "no room", "for another consumer's view: %s shares one", e->text);
+		journal_write_module(m, "no room", "for another consumer's view: %s gets the shared one",
+		                     e->text);
 		break;
 	default:
 		break;
@@ -157,7 +160,7 @@ static void tell_life_cycle(const struct view *view, unsigned function, const ui
 	if (view->module->settings.observe)
 		;
 	else if (function == CALL_C_Finalize && rv == CKR_CRYPTOKI_NOT_INITIALIZED)
-		strcpy(detail, "more often than it initialised");
+		strcpy(detail, "finalised more often than initialised");
 	else if (function == CALL_C_Logout)
 		snprintf(detail, sizeof detail, "session=%lu", (unsigned long)words[0]);
 	else if (function == CALL_C_Login || function == CALL_C_LoginUser)

@@ -124,20 +124,20 @@ struct moment tell_moment_of(const struct call_snapshot *snapshot)
 void tell_of_exit(const struct view *view, unsigned function, const struct call_snapshot *snapshot)
 {
 	struct evidence evidence = {.count = 0};
-	evidence_add(&evidence, "the call, by", view->name, tell_moment_of(snapshot));
+	evidence_add(&evidence, "the call by", view->name, tell_moment_of(snapshot));
 	evidence_add(&evidence, "initialised by", view->name, history_initialised(view));
 	tell_finding(view, CALL_AT_EXIT, function, &evidence,
-	             "$v called $c while the process was exiting, when $m may have destroyed itself", NULL,
+	             "$v called $c while the process was exiting; $m may have destroyed itself by then", NULL,
 	             0);
 }
 
 void tell_of_child(const struct view *view, const struct call_snapshot *snapshot)
 {
 	struct evidence evidence = {.count = 0};
-	evidence_add(&evidence, "C_Finalize in the child, by", view->name, tell_moment_of(snapshot));
+	evidence_add(&evidence, "C_Finalize in the child by", view->name, tell_moment_of(snapshot));
 	evidence_add(&evidence, "initialised in the parent by", view->name, history_initialised(view));
 	tell_finding(view, FINALISE_IN_CHILD, CALL_C_Finalize, &evidence,
-	             "$v, in a forked child, finalised $m, which only its parent had initialised", NULL, 0);
+	             "$v finalised $m in a forked child, but only the parent had initialised it", NULL, 0);
 }
 
 void tell_of_handle(const struct view *view, unsigned function, CK_SESSION_HANDLE session,
@@ -145,12 +145,12 @@ void tell_of_handle(const struct view *view, unsigned function, CK_SESSION_HANDL
 {
 	struct evidence evidence = {.count = 0};
 	struct moment opened = {0};
-	evidence_add(&evidence, "the call, by", view->name, tell_moment_of(snapshot));
+	evidence_add(&evidence, "the call by", view->name, tell_moment_of(snapshot));
 	sessions_opened(view->module, session, &opened);
 	evidence_add(&evidence, "session opened by", view->name, opened);
 	evidence_add(&evidence, "initialised in the parent by", view->name, history_initialised(view));
 	tell_finding(view, INHERITED_HANDLE, function, &evidence,
-	             "$v, in a forked child, called $c with session $n of its parent", NULL, session);
+	             "$v called $c in a forked child, with session $n of the parent", NULL, session);
 }
 
 /* A view's surplus C_Finalize. What counts is the view's own life, not the module's (C3). */
@@ -158,8 +158,8 @@ void tell_of_surplus(const struct view *view, const struct call_snapshot *snapsh
 {
 	struct moment finalised = history_finalised(view);
 	struct evidence evidence = {.count = 0};
-	evidence_add(&evidence, "C_Finalize of", view->name, tell_moment_of(snapshot));
-	evidence_add(&evidence, "finalised before by", view->name, finalised);
+	evidence_add(&evidence, "C_Finalize by", view->name, tell_moment_of(snapshot));
+	evidence_add(&evidence, "finalised earlier by", view->name, finalised);
 	evidence_add(&evidence, "initialised by", view->name, history_initialised(view));
 	if (!finalised.at)
 		evidence_add_last(&evidence, "initialised by", history_initialised_last(view->module));
@@ -172,7 +172,7 @@ void tell_of_surplus(const struct view *view, const struct call_snapshot *snapsh
 void tell_of_use(const struct view *view, unsigned function, const struct call_snapshot *snapshot)
 {
 	struct evidence evidence = {.count = 0};
-	evidence_add(&evidence, "the call, by", view->name, tell_moment_of(snapshot));
+	evidence_add(&evidence, "the call by", view->name, tell_moment_of(snapshot));
 	evidence_add(&evidence, "finalised by", view->name, history_finalised(view));
 	if (snapshot->standing.left) {
 		evidence_add(&evidence, "initialised by", view->name, history_initialised(view));
@@ -180,15 +180,15 @@ void tell_of_use(const struct view *view, unsigned function, const struct call_s
 		             "$v called $c after it had finalised $m", NULL, 0);
 	} else {
 		tell_finding(view, USE_BEFORE_INITIALISE, function, &evidence,
-		             "$v called $c before anybody had initialised $m", NULL, 0);
+		             "$v called $c while no consumer had $m initialised", NULL, 0);
 	}
 }
 
 void tell_of_sessions(const struct view *view, const struct call_snapshot *snapshot)
 {
 	struct evidence evidence = {.count = 0};
-	evidence_add(&evidence, "C_Finalize of", view->name, tell_moment_of(snapshot));
-	evidence_add(&evidence, "one of them opened by", view->name, snapshot->session);
+	evidence_add(&evidence, "C_Finalize by", view->name, tell_moment_of(snapshot));
+	evidence_add(&evidence, "one of the sessions opened by", view->name, snapshot->session);
 	tell_finding(view, SESSIONS_LEAKED, CALL_C_Finalize, &evidence,
 	             "$v finalised $m with sessions left open: $n", NULL, snapshot->sessions);
 }
@@ -199,7 +199,7 @@ void tell_of_unload(const struct view *view)
 	evidence_add(&evidence, "dlclose of", view->module->name, history_closed(view));
 	evidence_add(&evidence, "initialised by", view->name, history_initialised(view));
 	tell_finding(view, UNLOAD_WHILE_INITIALISED, CALLS, &evidence,
-	             "$m was closed while $v had it initialised", NULL, 0);
+	             "$m was closed while $v still had it initialised", NULL, 0);
 }
 
 /*
@@ -225,7 +225,7 @@ void tell_of_flights(const struct view *view)
 	struct evidence evidence = {.count = 0};
 	if (n == 0)
 		return;
-	evidence_add(&evidence, "C_Finalize of", view->name, now_moment(true));
+	evidence_add(&evidence, "C_Finalize by", view->name, now_moment(true));
 	for (unsigned i = 0; i < n; i++) {
 		struct moment began = {.at = flying[i].began,
 		                       .pid = process_number(),
@@ -233,20 +233,20 @@ void tell_of_flights(const struct view *view)
 		                       .stack = stack_of_caller(flying[i].caller)};
 		struct text text = text_in(what[i], sizeof what[i] - 1);
 		text_put(&text, calls[flying[i].function].name);
-		text_put(&text, " of");
+		text_put(&text, " by");
 		*text.at = '\0';
 		evidence_add(&evidence, what[i], flying[i].view->name, began);
 	}
 	tell_finding(view, CALL_IN_FLIGHT, CALL_C_Finalize, &evidence,
-	             "$v finalised $m last, with calls still in it: $n", NULL, n);
+	             "$v was the last to finalise $m, while calls were still running in it: $n", NULL, n);
 }
 
 void tell_of_lost_calls(const struct view *view, unsigned inside)
 {
 	struct evidence evidence = {.count = 0};
-	evidence_add(&evidence, "C_Finalize of", view->name, now_moment(true));
+	evidence_add(&evidence, "C_Finalize by", view->name, now_moment(true));
 	tell_finding(view, CALL_IN_FLIGHT, CALL_C_Finalize, &evidence,
-	             "$v finalised $m though calls did not come back in time: $n", NULL, inside);
+	             "$v finalised $m although calls in it did not return in time: $n", NULL, inside);
 }
 
 void tell_the_rest(void)
@@ -258,5 +258,5 @@ void tell_the_rest(void)
 			                told[i].function < CALLS ? calls[told[i].function].name : "-",
 			                "the same as before", NULL, 0, told[i].more);
 	if (untold.pid == pid)
-		journal_write_note("findings", "%u more than there was room to tell of", untold.more);
+		journal_write_note("findings", "%u more, for which the library had no room", untold.more);
 }

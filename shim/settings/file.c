@@ -175,7 +175,7 @@ static bool is_reached_by_root_alone(const char *path, const struct statx *file,
 	if (walk.directory >= 0)
 		syscall(SYS_close, walk.directory);
 	if (!reached && !doubt[0])
-		snprintf(doubt, FILE_DOUBT, "who, cannot be told: error %d", error);
+		snprintf(doubt, FILE_DOUBT, "cannot tell who: error %d", error);
 	return reached;
 }
 
@@ -186,7 +186,7 @@ static bool is_trusted(int fd, const char *path, enum file_trust trust, char dou
 	if (trust == FILE_SHOWN || (user != 0 && trust == FILE_NAMED))
 		return true;
 	if (!look_at(fd, "", AT_EMPTY_PATH, &file)) {
-		snprintf(doubt, FILE_DOUBT, "who, cannot be told: error %d", errno);
+		snprintf(doubt, FILE_DOUBT, "cannot tell who: error %d", errno);
 		return user != 0;
 	}
 	if (user != 0)

@@ -99,7 +99,7 @@ static bool is_blank(const char *text)
 static void add(struct source *source, const char *section, enum key key, const char *value)
 {
 	if (is_blank(value)) {
-		complain(source, "without a value", keys[key].name);
+		complain(source, "no value given", keys[key].name);
 		return;
 	}
 	if (keys[key].values[0][0] && key_value(key, value) < 0) {
@@ -135,9 +135,9 @@ static int on_setting(void *user, const char *cut_section, const char *name, con
 	if (key == KEYS)
 		complain_of_word(source, "no such setting", name, key_nearest(name));
 	else if (source->lost)
-		complain(source, "below a section that cannot be read", name);
+		complain(source, "its section's line cannot be read", name);
 	else if (!section[0])
-		complain(source, "before any section", name);
+		complain(source, "before the first [section]", name);
 	else
 		add(source, section, key, value);
 	return 1;
@@ -246,7 +246,7 @@ static void read_file(struct settings_list *list, const char *path, enum file_tr
 	if (text)
 		read_text(list, path, text, text + length);
 	else if (doubt[0])
-		note_problem(list, "%s: others may write it (%s)", path, doubt);
+		note_problem(list, "%s: other users can write to it (%s)", path, doubt);
 	else if (named || (errno != ENOENT && errno != ENOTDIR))
 		note_problem(list, "%s: cannot be read: %m", path);
 	free(text);

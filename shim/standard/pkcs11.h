@@ -256,26 +256,26 @@ typedef struct CK_FUNCTION_LIST_3_2 CK_FUNCTION_LIST_3_2, *CK_FUNCTION_LIST_3_2_
 /* CK_C_Initialize and so on: pointers to each function. */
 #define CALL(name, route, ...) typedef CK_RV (*CK_##name)(__VA_ARGS__);
 #define P(type, name, kind) type name
-#include "standard/calls.def"
+#include "calls.def"
 
 #define P11_MEMBER(name) CK_##name name;
 struct CK_FUNCTION_LIST {
 	CK_VERSION version;
 #define CALL_2_40(name, ...) P11_MEMBER(name)
-#include "standard/calls.def"
+#include "calls.def"
 };
 
 struct CK_FUNCTION_LIST_3_0 {
 	CK_VERSION version;
 #define CALL_2_40(name, ...) P11_MEMBER(name)
 #define CALL_3_0(name, ...) P11_MEMBER(name)
-#include "standard/calls.def"
+#include "calls.def"
 };
 
 struct CK_FUNCTION_LIST_3_2 {
 	CK_VERSION version;
 #define CALL(name, ...) P11_MEMBER(name)
-#include "standard/calls.def"
+#include "calls.def"
 };
 #undef P11_MEMBER
 

@@ -31,7 +31,7 @@ function header() {
 		element("div", { class: tone }, element("dt", null, name), element("dd", null, count(n)))));
 	const notes = report.notes.map((note) => note.length > 400 ? `${note.slice(0, 399)}…` : note);
 	if (report.broken_lines)
-		notes.push(`${many(report.broken_lines, "line", "lines")} of the trace could not be read (cut off, or a full disk) and left out.`);
+		notes.push(`${many(report.broken_lines, "line", "lines")} of the trace could not be read, and are left out (the disk was full, or a process was killed while it wrote).`);
 	byId("notes").append(...notes.map((note) => element("li", null, note)));
 	byId("notes").hidden = notes.length === 0;
 }

@@ -142,7 +142,7 @@ def table($report):
   + (if .started then "; from \(.started | split(".")[0] | sub("T"; " ")) UTC" else "" end) + ", \(.seconds * 1000000 | duration) long",
 (.notes[] | "  note: " + clean),
 (if .broken_lines > 0 then
-  "  note: " + many(.broken_lines; "line"; "lines") + " could not be read (cut off, or a full disk) and left out"
+  "  note: " + many(.broken_lines; "line"; "lines") + " could not be read, and are left out (the disk was full, or a process was killed while it wrote)"
 else empty end),
 
 ("PROCESSES" | heading),

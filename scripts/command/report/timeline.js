@@ -488,6 +488,6 @@ function legend() {
 	if (timeline.calls.length < timeline.calls_in_all && !lifeOnly)
 		thinned.push(`Of ${count(timeline.calls_in_all)} calls the ${count(timeline.calls.length)} drawn are those that took longest and a regular sample of the others; the tables count all.`);
 	if (timeline.life.length < timeline.life_in_all)
-		thinned.push(`Of ${count(timeline.life_in_all)} life-cycle events ${count(timeline.life.length)} are drawn: fewer of sessions.`);
+		thinned.push(`Of ${count(timeline.life_in_all)} life-cycle events ${count(timeline.life.length)} are drawn: some events of sessions are left out.`);
 	byId("thinned").textContent = thinned.join(" ");
 }

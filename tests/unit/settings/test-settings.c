@@ -262,9 +262,9 @@ static int lost_section(void)
 	CHILD_CHECK(settings_for("/a.so").fork == FORK_OFF);
 	CHILD_CHECK(settings_for("/b.so").fork == FORK_RESET);
 	CHILD_CHECK(log_has("p11shim.conf:3: neither [section] nor key = value"));
-	CHILD_CHECK(log_has("p11shim.conf:4: below a section that cannot be read: exclude"));
+	CHILD_CHECK(log_has("p11shim.conf:4: its section's line cannot be read: exclude"));
 	CHILD_CHECK(log_has("p11shim.conf:7: line too long"));
-	CHILD_CHECK(log_has("p11shim.conf:8: below a section that cannot be read: fork"));
+	CHILD_CHECK(log_has("p11shim.conf:8: its section's line cannot be read: fork"));
 	return 0;
 }
 
@@ -300,8 +300,8 @@ static int no_value(void)
 	setenv("P11SHIM_MODULES", " ", 1);
 	setenv("P11SHIM_LOG", in_directory("log"), 1);
 	CHILD_CHECK(settings_for("/lib.so").in_scope);
-	CHILD_CHECK(log_has("p11shim.conf:2: without a value: modules"));
-	CHILD_CHECK(log_has("p11shim.conf:3: without a value: trace"));
+	CHILD_CHECK(log_has("p11shim.conf:2: no value given: modules"));
+	CHILD_CHECK(log_has("p11shim.conf:3: no value given: trace"));
 	return 0;
 }
 
