@@ -334,10 +334,9 @@ line_of() {
 # bats test_tags=stress
 @test "contract I6: 100,000 calls take little memory and time" {
 	python3 "$SAMPLE" big 100000 >"$WORK/big.trace"
-	start=$SECONDS
-	run bash -c 'ulimit -v 150000; exec timeout 60 "$1" --json "$2"' - "$REPORT" "$WORK/big.trace"
+	# of a processor, however busy the machine is: 40 seconds for each process of it
+	run bash -c 'ulimit -v 150000 -t 40; exec timeout 600 "$1" --json "$2"' - "$REPORT" "$WORK/big.trace"
 	assert_success
-	[ $((SECONDS - start)) -lt 40 ]
 	[ "$(jq '[.functions[].calls] | add' <<<"$output")" -eq "$(grep -c '"cat":"call"' "$WORK/big.trace")" ]
 }
 
