@@ -8,16 +8,6 @@ _Atomic(void *) p11shim_gate_target[GATE_LISTS * CALLS];
 
 _Static_assert(offsetof(struct forgotten, fast) == 0, "gate/ARCH.S finds fast[] at the start");
 
-bool gate_is_fast(unsigned list)
-{
-	return atomic_load_explicit(&p11shim_forgotten.state.fast[list], memory_order_relaxed);
-}
-
-void gate_set_fast(unsigned list, bool on)
-{
-	atomic_store_explicit(&p11shim_forgotten.state.fast[list], on, memory_order_release);
-}
-
 CK_RV (*_Atomic gate_full_path)(unsigned index, const struct gate_frame *frame);
 
 /* Called by gate/ARCH.S. */

@@ -10,6 +10,7 @@
 #define P11SHIM_GATE_H
 
 #include "base/sizes.h"
+#include "host/process.h"
 #include "standard/calls.h"
 
 /* The words of a call as gate/ARCH.S leaves them on the stack. */
@@ -59,7 +60,14 @@ extern CK_RV (*_Atomic gate_full_path)(unsigned index, const struct gate_frame *
  * Turns the fast path of a list on or off. Off is always right: then calls take the full path. On is right
  * only while the full path would have nothing to do for a call (state_refresh_inlock() in state.c decides).
  */
-void gate_set_fast(unsigned list, bool on);
-bool gate_is_fast(unsigned list);
+static inline void gate_set_fast(unsigned list, bool on)
+{
+	atomic_store_explicit(&p11shim_forgotten.state.fast[list], on, memory_order_release);
+}
+
+static inline bool gate_is_fast(unsigned list)
+{
+	return atomic_load_explicit(&p11shim_forgotten.state.fast[list], memory_order_relaxed);
+}
 
 #endif

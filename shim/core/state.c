@@ -7,16 +7,6 @@
 #include "core/view.h"
 #include "host/events.h"
 
-bool state_mine_inlock(const struct life *life)
-{
-	return life->state == LIFE_BUSY && life->owner == thread_self();
-}
-
-bool state_is_retired(const struct view *view)
-{
-	return atomic_load(&view->module->retired) || atomic_load(&view->retired);
-}
-
 void state_refresh_inlock(struct view *view)
 {
 	const struct module *m = view->module;
@@ -31,11 +21,9 @@ void state_refresh_inlock(struct view *view)
 }
 
 /* See state.h. */
-void state_inherit_inlock(struct module *m)
+void state_inherit_anew_inlock(struct module *m)
 {
 	struct life *life = m->life;
-	if (life->inherited)
-		return;
 	life->inherited = true;
 	sessions_inherit(m);
 	for (unsigned i = 0; i < atomic_load(&views_made); i++)
