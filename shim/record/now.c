@@ -100,7 +100,8 @@ void now_note(uint64_t at)
 struct moment now_forked(void)
 {
 	uint64_t parents = kept_thread();
-	struct moment then = {.at = atomic_load(&last_moment)};
+	struct moment then = {0};
+	then.at = atomic_load(&last_moment);
 	then.pid = parents ? (int)(parents >> 32) : atomic_load(&last_process);
 	then.tid = parents ? (int)(parents & 0xffffffff) : then.pid;
 	atomic_store(&last_process, process_number());
